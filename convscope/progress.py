@@ -1,0 +1,67 @@
+"""A progress bar on standard error with a rate and an estimate, silent where nobody looks.
+
+with progress(len(pictures), "scanning") as advance:
+    for batch in batches:
+        ...
+        advance(len(batch))
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+Advance = Callable[[int], None]
+
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def silenced(quiet: bool = True) -> Iterator[None]:
+    """No progress bars inside this block (what `--quiet` means)."""
+    token = _quiet.set(quiet)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+@contextmanager
+def progress(total: int | None, description: str) -> Iterator[Advance]:
+    """A bar over `total` steps (None: unknown); yields `advance(n)`.
+
+    Silent when standard error is no terminal, and under `silenced`.
+    """
+    if _quiet.get():
+        yield lambda n: None
+        return
+    from rich.console import Console  # a tenth of a second that `import convscope` need not pay
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda n: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(description, total=total, rate="")
+
+        def advance(n: int) -> None:
+            speed = bars.tasks[0].speed
+            bars.update(task, advance=n, rate=f"{speed:.1f}/s" if speed else "")
+
+        yield advance

@@ -1,0 +1,33 @@
+import io
+
+import pytest
+
+from convscope.progress import progress, silenced
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, quiet: bool) -> str:
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    with silenced(quiet), progress(4, "scanning") as advance:
+        advance(3)
+        advance(1)
+    return stream.getvalue()
+
+
+def test_a_terminal_sees_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = run(monkeypatch, Terminal(), quiet=False)
+    assert "scanning" in text
+    assert "4/4" in text
+
+
+def test_a_pipe_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, io.StringIO(), quiet=False) == ""
+
+
+def test_quiet_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, Terminal(), quiet=True) == ""
