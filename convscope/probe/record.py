@@ -84,7 +84,8 @@ def run(
             raise _Enough
 
     handles = [
-        modules[name].register_forward_hook(lambda _m, _i, output, name=name: look(name, output)) for name in wanted
+        modules[name].register_forward_hook(lambda _m, _i, output, name=name: look(name, output))
+        for name in wanted
     ]
     try:
         module(inputs)

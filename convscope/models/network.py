@@ -1,0 +1,280 @@
+"""A network under the microscope: a module tied to its input transform, its class names and its table of layers.
+
+    net = Network(module, input_size=(3, 224, 224), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    net.layers()
+
+The user's module is never altered: everything runs on a converted copy in evaluation mode and channels-last.
+"""
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from convscope.data.preprocess import Preprocess
+from convscope.device import resolve
+from convscope.errors import ArgumentError, WeightsError
+from convscope.probe.geometry import ReceptiveField, Spatial, receptive_field, spatial_axes
+from convscope.probe.graph import Graph, trace
+from convscope.probe.rectify import RECTIFIERS
+
+PerChannel = Sequence[float] | Tensor | float
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One call of a named module: what comes out of it and what one of its units sees.
+
+    `height` and `width` are 1 for vectors; `receptive_field` is None where a unit sees the whole picture.
+    `parameters` counts the module's own and its children's.
+    """
+
+    name: str
+    kind: str
+    channels: int
+    height: int
+    width: int
+    parameters: int
+    receptive_field: ReceptiveField | None
+    rectified: bool
+
+
+class Network:
+    """A module with its transform (METHODS T1), class names and layers.
+
+    `input_size` (C, H, W); `mean` and `std` per channel or (C, H, W), in units of a picture scaled to [0, 1];
+    `classes` names of the outputs or None; `resize` the side that the shortest side is scaled to before the centre is
+    cut, side·8/7 by default. Raises ArgumentError for shapes that do not fit, WeightsError for weights that are not
+    finite (which tensor).
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        input_size: tuple[int, int, int] = (3, 224, 224),
+        mean: PerChannel = (0.485, 0.456, 0.406),
+        std: PerChannel = (0.229, 0.224, 0.225),
+        classes: Sequence[str] | None = None,
+        name: str | None = None,
+        resize: int | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise ArgumentError("module", type(module).__name__, "expected a torch.nn.Module")
+        self.module = module
+        self.transform = Preprocess(input_size=input_size, mean=mean, std=std, resize=resize)
+        self.input_size = self.transform.input_size
+        self.mean, self.std, self.resize = self.transform.mean, self.transform.std, self.transform.resize
+        self.classes = None if classes is None else tuple(str(c) for c in classes)
+        self.name = name or type(module).__name__
+        self.spec: str | None = (
+            None  # what `load` was asked for; None for a network that only lives in memory
+        )
+        self.recipe: dict[str, Any] = {}
+        self._working: dict[tuple[str, str], tuple[object, nn.Module]] = {}
+        self._graphs: dict[tuple[int, int], tuple[object, Graph]] = {}
+        _require_finite(module)
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.input_size))
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        return f"Network({self.name}, {size}{classes})"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the network's parameters, in which it computes."""
+        floating = (p.dtype for p in self.module.parameters() if p.is_floating_point())
+        return next(floating, torch.float32)
+
+    def working(
+        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> nn.Module:
+        """A copy of the module in evaluation mode and channels-last on `device`; never the user's own.
+
+        Kept until the user's weights change.
+        """
+        place, dtype = resolve(device), dtype or self.dtype
+        key, now = (str(place), str(dtype)), self._version()
+        kept = self._working.get(key)
+        if kept is None or kept[0] != now:
+            module = copy.deepcopy(self.module)
+            for child in module.modules():  # deepcopy carries hooks along; those are the user's, for theirs
+                child._forward_hooks.clear()
+                child._forward_pre_hooks.clear()
+                child._backward_hooks.clear()
+            module = module.to(device=place, dtype=dtype, memory_format=torch.channels_last)
+            kept = self._working[key] = (now, module.eval().requires_grad_(False))
+        return kept[1]
+
+    def _version(self) -> object:
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        return tuple((t.data_ptr(), t._version) for t in tensors)
+
+    def graph(self, size: tuple[int, int] | None = None) -> Graph:
+        """The traced forward pass for pictures of `size` (height, width), the input size by default."""
+        size, now = size or (self.input_size[1], self.input_size[2]), self._version()
+        kept = self._graphs.get(size)
+        if kept is None or kept[0] != now:
+            module = self.working("cpu")
+            blank = torch.zeros(1, self.input_size[0], *size, dtype=self.dtype)
+            kept = self._graphs[size] = (now, trace(module, blank)[0])
+        return kept[1]
+
+    def geometry(self, size: tuple[int, int] | None = None) -> list[Spatial]:
+        """Receptive fields of every node of `graph(size)`."""
+        return spatial_axes(self.graph(size))
+
+    def layers(self) -> list[Layer]:
+        """Every call of a named module that gives one tensor (N, C, H, W) or (N, C), in order (METHODS M1, M2).
+
+        A module called more than once has a row a call, `name#k`.
+        """
+        graph, fields = self.graph(), self.geometry()
+        modules = dict(self.module.named_modules())
+        rows = []
+        for name, index in graph.taps.items():
+            shape = graph.nodes[index].shape
+            if len(shape) not in (2, 4):
+                continue
+            height, width = shape[2:] if len(shape) == 4 else (1, 1)
+            base = name.rpartition("#")[0] or name
+            count = sum(p.numel() for p in modules[base].parameters())
+            field = receptive_field(fields[index]) if len(shape) == 4 else None
+            rectified = graph.nodes[index].op in RECTIFIERS
+            rows.append(Layer(name, graph.kinds[name], shape[1], height, width, count, field, rectified))
+        return rows
+
+    def rectified(self, maps: bool = True) -> list[str]:
+        """The default layers: outputs of rectifiers, by their module or, where a rectifier is none, by the module it
+        follows; with `maps`, those that have rows and columns.
+        """  # noqa: D205
+        graph = self.graph()
+        name_of: dict[int, str] = {}
+        for name, index in graph.taps.items():
+            name_of.setdefault(index, name)  # the innermost module is the first to finish
+        chosen = []
+        for node in graph.nodes:
+            if node.op not in RECTIFIERS or (maps and len(node.shape) != 4):
+                continue
+            name = name_of.get(node.index) or next((name_of[i] for i in node.inputs if i in name_of), None)
+            if name is not None and name not in chosen:
+                chosen.append(name)
+        return chosen
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights: names, shapes and bytes, in order."""
+        digest = hashlib.sha256()
+        for name, tensor in self.module.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _require_finite(module: nn.Module) -> None:
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            first = (~torch.isfinite(tensor)).nonzero()[0].tolist()
+            raise WeightsError(
+                f"weights: {name} holds NaN or infinity, first at {first}; expected finite numbers"
+            )
+
+
+def save(
+    network: Network, path: str | Path, architecture: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> None:
+    """Write weights, transform and class names as one safetensors file that `read` opens again.
+
+    `architecture` is what `build` makes the module from; `recipe` says how it was trained. Written to a temporary
+    name and moved into place.
+    """
+    path = Path(path)
+    header = {
+        "architecture": dict(architecture),
+        "name": network.name,
+        "input_size": list(network.input_size),
+        "resize": network.resize,
+        "classes": None if network.classes is None else list(network.classes),
+        "recipe": dict(recipe),
+    }
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in network.module.state_dict().items()
+    }
+    tensors["transform.mean"], tensors["transform.std"] = network.mean.contiguous(), network.std.contiguous()
+    part = path.with_name(path.name + ".part")
+    try:
+        save_file(tensors, part, metadata={"convscope": json.dumps(header, sort_keys=True)})
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read(path: str | Path, build: Callable[[Mapping[str, Any]], nn.Module]) -> Network:
+    """Open a file that `save` wrote; `build` makes the module from its architecture.
+
+    Weights stored in half precision compute in float32. Raises WeightsError for a file that is none of ours, or whose
+    tensors do not fit the architecture (which keys, which shapes).
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise WeightsError(f"weights: there is no file {str(path)!r}") from error
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"weights: {str(path)!r} is no safetensors file ({error})") from error
+    if "convscope" not in metadata:
+        raise WeightsError(
+            f"weights: {str(path)!r} was not written by convscope; load its network with py:module:function"
+        )
+    header = json.loads(metadata["convscope"])
+    mean, std = tensors.pop("transform.mean"), tensors.pop("transform.std")
+    module = build(header["architecture"])
+    load_state(module, tensors, str(path))
+    network = Network(
+        module, tuple(header["input_size"]), mean, std, header["classes"], header["name"], header["resize"]
+    )
+    network.recipe = header["recipe"]
+    return network
+
+
+def load_state(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy `tensors` into `module`, in the module's dtype. Raises WeightsError naming keys and shapes that differ."""
+    expected = module.state_dict()
+    wrong = [f"{k} is missing" for k in expected if k not in tensors]
+    wrong += [f"{k} is not in the network" for k in tensors if k not in expected]
+    wrong += [
+        f"{k} is {_shape(tensors[k])} where the network has {_shape(expected[k])}"
+        for k in expected
+        if k in tensors and tensors[k].shape != expected[k].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        raise WeightsError(f"weights: {source!r} is of another architecture: {'; '.join(wrong[:4])}{more}")
+    module.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()})
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"
+
+
+def check_inputs(network: Network, inputs: Tensor) -> Tensor:
+    """`inputs` as (N, C, H, W) in the network's dtype. Raises ArgumentError for rank, channels, NaN or infinity."""
+    if inputs.dim() == 3:
+        inputs = inputs[None]
+    if inputs.dim() != 4 or inputs.shape[1] != network.input_size[0] or not len(inputs):
+        raise ArgumentError(
+            "picture",
+            tuple(inputs.shape),
+            f"expected (N, {network.input_size[0]}, height, width) with N of at least 1",
+        )
+    if not bool(torch.isfinite(inputs).all()):
+        first = (~torch.isfinite(inputs)).nonzero()[0].tolist()
+        raise ArgumentError("picture", f"not finite at {first}", "expected finite numbers")
+    return inputs.to(network.dtype)
