@@ -1,0 +1,41 @@
+# make demo   the atlas and report of what is bundled, in demo/
+# make test   everything that has to hold: format, lint, types, tests
+# make lint   the first three of those
+# make docs   the generated parts of docs/
+# Each makes its own virtual environment, .venv, when it is missing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint docs chromium
+
+demo: .venv/installed
+	$(BIN)/convscope demo
+
+test: lint chromium
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: .venv/installed-test
+	$(BIN)/python docs/generate.py
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than Python 3.11; name another with make PYTHON=..." >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet -e '.[test]'
+	touch $@
+
+# The browser tests skip, and say so, where there is no Chromium and no right to install one.
+chromium:
+	@command -v chromium >/dev/null || { \
+	    [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	    && { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } >/dev/null 2>&1; \
+	} || echo "no chromium here: the browser tests will be skipped"
