@@ -74,9 +74,7 @@ class Network:
         self.mean, self.std, self.resize = self.transform.mean, self.transform.std, self.transform.resize
         self.classes = None if classes is None else tuple(str(c) for c in classes)
         self.name = name or type(module).__name__
-        self.spec: str | None = (
-            None  # what `load` was asked for; None for a network that only lives in memory
-        )
+        self.spec: str | None = None  # what `load` was asked for; None for a network that only lives in memory
         self.recipe: dict[str, Any] = {}
         self._working: dict[tuple[str, str], tuple[object, nn.Module]] = {}
         self._graphs: dict[tuple[int, int], tuple[object, Graph]] = {}
@@ -93,9 +91,7 @@ class Network:
         floating = (p.dtype for p in self.module.parameters() if p.is_floating_point())
         return next(floating, torch.float32)
 
-    def working(
-        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> nn.Module:
+    def working(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> nn.Module:
         """A copy of the module in evaluation mode and channels-last on `device`; never the user's own.
 
         Kept until the user's weights change.
@@ -154,7 +150,7 @@ class Network:
     def rectified(self, maps: bool = True) -> list[str]:
         """The default layers: outputs of rectifiers, by their module or, where a rectifier is none, by the module it
         follows; with `maps`, those that have rows and columns.
-        """  # noqa: D205
+        """
         graph = self.graph()
         name_of: dict[int, str] = {}
         for name, index in graph.taps.items():
@@ -181,14 +177,10 @@ def _require_finite(module: nn.Module) -> None:
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             first = (~torch.isfinite(tensor)).nonzero()[0].tolist()
-            raise WeightsError(
-                f"weights: {name} holds NaN or infinity, first at {first}; expected finite numbers"
-            )
+            raise WeightsError(f"weights: {name} holds NaN or infinity, first at {first}; expected finite numbers")
 
 
-def save(
-    network: Network, path: str | Path, architecture: Mapping[str, Any], recipe: Mapping[str, Any]
-) -> None:
+def save(network: Network, path: str | Path, architecture: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
     """Write weights, transform and class names as one safetensors file that `read` opens again.
 
     `architecture` is what `build` makes the module from; `recipe` says how it was trained. Written to a temporary
@@ -203,9 +195,7 @@ def save(
         "classes": None if network.classes is None else list(network.classes),
         "recipe": dict(recipe),
     }
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in network.module.state_dict().items()
-    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.module.state_dict().items()}
     tensors["transform.mean"], tensors["transform.std"] = network.mean.contiguous(), network.std.contiguous()
     part = path.with_name(path.name + ".part")
     try:

@@ -50,9 +50,7 @@ def parse(unit: "str | Unit") -> Unit:
         return unit
     match = _UNIT.fullmatch(unit)
     if not match:
-        raise ArgumentError(
-            "unit", unit, 'expected layer:channel, as "relu5:42", "relu5:42@6,7" or "relu5:42@*"'
-        )
+        raise ArgumentError("unit", unit, 'expected layer:channel, as "relu5:42", "relu5:42@6,7" or "relu5:42@*"')
     position: Position = "*" if match["all"] else None
     if match["row"] is not None:
         position = (int(match["row"]), int(match["column"]))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convscope.probe.graph import INPUT, Graph, Node, Ref
+from convscope.probe.graph import INPUT, Graph, Node
 
 Number = int | Fraction
 Pair = tuple[Number, Number]
@@ -110,10 +110,7 @@ def kernels(node: Node, lengths: tuple[int, int]) -> tuple[Kernel, Kernel] | Non
         if node.op.startswith("max"):
             dilations = _pair(argument(node, 4, "dilation", 1))
     elif node.op in {"adaptive_avg_pool2d", "adaptive_max_pool2d"}:
-        wanted = [
-            n if w is None else w
-            for n, w in zip(lengths, _pair(argument(node, 1, "output_size")), strict=True)
-        ]
+        wanted = [n if w is None else w for n, w in zip(lengths, _pair(argument(node, 1, "output_size")), strict=True)]
         if any(n % w for n, w in zip(lengths, wanted, strict=True)):
             return None
         sizes = strides = tuple(n // w for n, w in zip(lengths, wanted, strict=True))  # type: ignore[assignment]
@@ -213,9 +210,7 @@ def _pad(node: Node, spatial: tuple[Axis, Axis]) -> Spatial:
 
 def _upsample(node: Node, spatial: tuple[Axis, Axis]) -> Spatial:
     """Interpolation: output i looks at inputs around i/scale; the box is widened to hold every phase."""
-    reach = {"nearest": 0, "nearest-exact": 0, "bilinear": 1, "bicubic": 2}.get(
-        argument(node, 3, "mode", "nearest")
-    )
+    reach = {"nearest": 0, "nearest-exact": 0, "bilinear": 1, "bicubic": 2}.get(argument(node, 3, "mode", "nearest"))
     if reach is None or argument(node, 4, "align_corners"):
         return None
     axes = []
@@ -274,13 +269,13 @@ def _channels(node: Node, spatial: tuple[Axis, Axis]) -> Spatial:
 
 
 ONE_INPUT: dict[str, Callable[[Node, tuple[Axis, Axis]], Spatial]] = {
-    **{op: _sliding for op in (*SLIDING, "adaptive_avg_pool2d", "adaptive_max_pool2d")},
+    **dict.fromkeys((*SLIDING, "adaptive_avg_pool2d", "adaptive_max_pool2d"), _sliding),
     "pad": _pad,
     "interpolate": _upsample,
     "conv_transpose2d": _transposed,
     "linear": _last_dims,
     "layer_norm": _last_dims,
-    **{op: _channels for op in ("softmax", "log_softmax", "mean", "sum", "norm", "amax")},
+    **dict.fromkeys(("softmax", "log_softmax", "mean", "sum", "norm", "amax"), _channels),
 }
 
 

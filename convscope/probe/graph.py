@@ -11,6 +11,7 @@ there. Each is stored out of place. Knows nothing of geometry or rules.
 import inspect
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -47,9 +48,7 @@ def op_name(func: Function) -> str:
     if name.startswith("__") and name.endswith("__"):
         bare = name.strip("_")
         plain = bare[1:] if bare[:1] in "ir" and bare[1:] in {"add", "sub", "mul", "truediv", "pow"} else bare
-        return {"truediv": "div", "getitem": "__getitem__", "get": "__get__", "len": "__len__"}.get(
-            plain, plain
-        )
+        return {"truediv": "div", "getitem": "__getitem__", "get": "__get__", "len": "__len__"}.get(plain, plain)
     return name.rstrip("_")
 
 
@@ -85,9 +84,7 @@ def _inplace_flag(
     return False, args, named
 
 
-def out_of_place(
-    func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Function, Any, Any]:
+def out_of_place(func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Function, Any, Any]:
     """The same call as one that leaves its arguments alone."""
     name = (resolve_name(func) or "").rpartition(".")[2]
     _, args, named = _inplace_flag(func, args, kwargs)
@@ -178,14 +175,17 @@ class Graph:
         return sorted(needed)
 
 
+class _Enough(Exception):  # noqa: N818  (not an error: all that was asked for has been seen)
+    pass
+
+
 class _Tracer(TorchFunctionMode):
     def __init__(self, inputs: Tensor, keep: Collection[int]) -> None:
         super().__init__()
+        self.last = max(keep, default=-1)
         self.graph = Graph([Node(0, INPUT, lambda: None, (), {}, tuple(inputs.shape))])
         self.node_of = WeakIdKeyDictionary({inputs: 0})
-        self.overwritten = (
-            WeakIdKeyDictionary()
-        )  # tensor -> the node at which it was written through an alias
+        self.overwritten = WeakIdKeyDictionary()  # tensor -> the node at which it was written through an alias
         self.keep = keep
         self.kept: dict[int, Tensor] = {0: inputs} if 0 in keep else {}
 
@@ -226,19 +226,19 @@ class _Tracer(TorchFunctionMode):
             if not isinstance(tensor, Tensor):
                 continue
             index, shape = len(self.graph.nodes), tuple(tensor.shape)
-            self.graph.nodes.append(
-                Node(index, op_name(func), func, args, kwargs, shape, part if several else None)
-            )
+            self.graph.nodes.append(Node(index, op_name(func), func, args, kwargs, shape, part if several else None))
             self.node_of[tensor] = index
             if index in self.keep:
                 self.kept[index] = tensor
+            if index == self.last:
+                raise _Enough
 
 
 def trace(module: nn.Module, inputs: Tensor, keep: Collection[int] = ()) -> tuple[Graph, dict[int, Tensor]]:
     """Write down one forward pass of `module` on `inputs` (N, C, H, W), without gradients.
 
-    Returns the graph and the outputs of the nodes in `keep`, as they were when made. The module's mode is left as it
-    is; pass one in evaluation mode. Taps are named as `named_modules()` spells them; a module called more than once
+    Returns the graph and the outputs of the nodes in `keep`, as they were when made; with `keep`, the pass ends at the
+    last of them. The module's mode is left as it is; pass one in evaluation mode. Taps are named as `named_modules()` spells them; a module called more than once
     has `name#k` for its k-th call and `name` for the last. Raises NetworkError when the forward pass fails.
     """
     tracer = _Tracer(inputs, keep)
@@ -256,7 +256,7 @@ def trace(module: nn.Module, inputs: Tensor, keep: Collection[int] = ()) -> tupl
         if name
     ]
     try:
-        with torch.no_grad(), tracer:
+        with torch.no_grad(), tracer, suppress(_Enough):
             module(inputs)
     except RuntimeError as error:
         shape = "x".join(map(str, inputs.shape[1:]))

@@ -59,7 +59,7 @@ def run(
     from `calls`) lets the pass end after the last layer asked for. Raises LayerError for a name the module does
     not have, NetworkError when a layer was not reached or gave no tensor.
     """
-    reducers = dict(layers) if isinstance(layers, Mapping) else {name: Tensor.clone for name in layers}
+    reducers = dict(layers) if isinstance(layers, Mapping) else dict.fromkeys(layers, Tensor.clone)
     modules = {name: child for name, child in module.named_modules() if name}
     wanted: dict[str, dict[int | None, str]] = {}
     for layer in reducers:
@@ -84,8 +84,7 @@ def run(
             raise _Enough
 
     handles = [
-        modules[name].register_forward_hook(lambda _m, _i, output, name=name: look(name, output))
-        for name in wanted
+        modules[name].register_forward_hook(lambda _m, _i, output, name=name: look(name, output)) for name in wanted
     ]
     try:
         module(inputs)

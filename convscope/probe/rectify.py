@@ -52,9 +52,7 @@ def is_rectifier(op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool
     return False
 
 
-def signal_rule(
-    rule: str, rectifier: Callable[[Tensor], Tensor], source: Tensor
-) -> Callable[[Tensor], Tensor]:
+def signal_rule(rule: str, rectifier: Callable[[Tensor], Tensor], source: Tensor) -> Callable[[Tensor], Tensor]:
     """What `rule` makes of the signal R coming down to a rectifier that saw `source` (METHODS V3)."""
 
     def gradient(R: Tensor) -> Tensor:
@@ -129,12 +127,7 @@ class Rectified(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         op = op_name(func)
-        if (
-            not args
-            or not isinstance(args[0], Tensor)
-            or not args[0].requires_grad
-            or not torch.is_grad_enabled()
-        ):
+        if not args or not isinstance(args[0], Tensor) or not args[0].requires_grad or not torch.is_grad_enabled():
             return func(*args, **kwargs)
         if is_rectifier(op, args, kwargs):
             self.caught.append(op)
@@ -201,8 +194,7 @@ def unpooled(signal: Tensor, switches: Tensor, size: tuple[int, int], how: str) 
     index, values = switches.flatten(2), signal.flatten(2)
     if how == "nails":
         rows, columns = (
-            torch.arange(n, device=signal.device) * m // n
-            for n, m in zip(signal.shape[2:], size, strict=True)
+            torch.arange(n, device=signal.device) * m // n for n, m in zip(signal.shape[2:], size, strict=True)
         )
         index = (rows[:, None] * size[1] + columns).flatten().expand_as(values)
     if how == "max":
@@ -226,9 +218,7 @@ def uncaught(output: Tensor) -> list[str]:
         seen.add(node)
         name = type(node).__name__ if not hasattr(node, "name") else node.name()
         missed += [
-            name
-            for part in _UNCAUGHT
-            if name.rpartition("::")[2].startswith(part) or part in name.split("Backward")[0]
+            name for part in _UNCAUGHT if name.rpartition("::")[2].startswith(part) or part in name.split("Backward")[0]
         ][:1]
         stack += [parent for parent, _ in node.next_functions]
     return missed
