@@ -1,0 +1,50 @@
+"""The twelve rows of Table 3 as plain settings (METHODS M3, TB3), and `build`, which makes a module of settings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from convscope.errors import ArgumentError
+from convscope.models.alexnet import AlexNet
+from convscope.models.zfnet import EightLayers, ZFNet
+
+BASES: dict[str, type[EightLayers]] = {"zfnet": ZFNet, "alexnet": AlexNet}
+
+WIDE = {"maps": (96, 256, 512, 1024, 512)}
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "alexnet": {"base": "alexnet"},
+    "alexnet-without-3-4": {"base": "alexnet", "remove": (3, 4)},
+    "alexnet-without-7": {"base": "alexnet", "remove": (7,)},
+    "alexnet-without-6-7": {"base": "alexnet", "remove": (6, 7)},
+    "alexnet-without-3-4-6-7": {"base": "alexnet", "remove": (3, 4, 6, 7)},
+    "alexnet-fc-2048": {"base": "alexnet", "fc": (2048, 2048)},
+    "alexnet-fc-8192": {"base": "alexnet", "fc": (8192, 8192)},
+    "zfnet": {"base": "zfnet"},
+    "zfnet-fc-2048": {"base": "zfnet", "fc": (2048, 2048)},
+    "zfnet-fc-8192": {"base": "zfnet", "fc": (8192, 8192)},
+    "zfnet-wide": {"base": "zfnet", **WIDE},
+    "zfnet-wide-fc-8192": {"base": "zfnet", **WIDE, "fc": (8192, 8192)},
+}
+
+# The bundled network's settings, beside Table 3: small enough to carry, and to train on two cores.
+ZFNET128 = {"base": "zfnet", "side": 128, "maps": (64, 128, 192, 192, 128), "fc": (1024, 1024), "classes": 101}
+
+
+def build(architecture: Mapping[str, Any]) -> EightLayers:
+    """The module of these settings, with torch's default initialisation: a row of `VARIANTS`, or the
+    `architecture` of an earlier module, as it is kept beside weights.
+
+    Raises:
+        ArgumentError: an unknown base or setting, or values that the architecture cannot have.
+    """
+    settings = dict(architecture)
+    base = settings.pop("base", None)
+    if base not in BASES:
+        raise ArgumentError("base", base, f"expected one of {', '.join(BASES)}")
+    try:
+        return BASES[base](**settings)
+    except TypeError as error:
+        if "unexpected keyword" not in str(error):
+            raise
+        unknown = sorted(set(settings) - set(ZFNet.__init__.__kwdefaults__ or ()))
+        raise ArgumentError("architecture", unknown, "no such settings") from error
