@@ -49,9 +49,7 @@ def histogram(chart: Histogram, strongest: Sequence[float]) -> Markup:
     """Bars as high as the square root of the counts, and a tick below for each of the strongest pictures."""
     bins, most = len(chart.counts), max(max(chart.counts), 1)
     bars = "".join(
-        f"M{place} 48v{-max(1, 46 * math.sqrt(n / most)):.3g}h.84V48z"
-        for place, n in enumerate(chart.counts)
-        if n
+        f"M{place} 48v{-max(1, 46 * math.sqrt(n / most)):.3g}h.84V48z" for place, n in enumerate(chart.counts) if n
     )
     span = chart.high - chart.low or 1.0
     ticks = "".join(f"M{(value - chart.low) / span * bins:.4g} 50v5" for value in strongest)
@@ -83,9 +81,7 @@ def heat(peaks: Peaks) -> Markup:
         f"the map peaks near row {best[0] * down}, column {best[1] * across}"
     )
     paths = Markup("").join(
-        Markup('<path class="h{}" d="{}"/>').format(level, "".join(drawn))
-        for level, drawn in enumerate(cells)
-        if drawn
+        Markup('<path class="h{}" d="{}"/>').format(level, "".join(drawn)) for level, drawn in enumerate(cells) if drawn
     )
     return Markup(
         '<svg class="heat" viewBox="0 0 {} {}" role="img" aria-label="{}">{}'
@@ -100,11 +96,8 @@ def frame(excerpt: Excerpt, input_size: tuple[int, int, int]) -> Markup:
     bottom, right = min(bottom, input_size[1]), min(right, input_size[2])
     rect = '<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>'
     return Markup("").join(
-        Markup(rect).format(name, left, top, max(right - left, 1), max(bottom - top, 1))
-        for name in ("halo", "box")
+        Markup(rect).format(name, left, top, max(right - left, 1), max(bottom - top, 1)) for name in ("halo", "box")
     )
 
 
-FILTERS = {
-    function.__name__: function for function in (number, count, percent, breakable, histogram, heat, frame)
-}
+FILTERS = {function.__name__: function for function in (number, count, percent, breakable, histogram, heat, frame)}

@@ -58,7 +58,5 @@ def parameters(stage: Stage) -> int:
     for step in (*stage.between, stage.layer):
         steps.setdefault(step.name.partition("#")[0], step)
     return sum(
-        step.parameters or 0
-        for name, step in steps.items()
-        if not any(other.startswith(name + ".") for other in steps)
+        step.parameters or 0 for name, step in steps.items() if not any(other.startswith(name + ".") for other in steps)
     )
