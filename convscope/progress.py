@@ -17,8 +17,8 @@ _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 @contextmanager
 def silenced(quiet: bool = True) -> Iterator[None]:
-    """No progress bars inside this block (what `--quiet` means)."""
-    token = _quiet.set(quiet)
+    """No progress bars inside this block (what `--quiet` means); a block within a silenced one stays silent."""
+    token = _quiet.set(quiet or _quiet.get())
     try:
         yield
     finally:

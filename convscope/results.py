@@ -69,9 +69,7 @@ class Result:
 def against(value: float, reference: float | None) -> dict[str, float]:
     """The columns of a row that set `value` beside a published number, where there is one."""
     return (
-        {"value": value}
-        if reference is None
-        else {"value": value, "reference": reference, "delta": value - reference}
+        {"value": value} if reference is None else {"value": value, "reference": reference, "delta": value - reference}
     )
 
 
@@ -94,9 +92,7 @@ def write(
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
         staged = Path(temporary)
         if arrays:
-            np.savez_compressed(
-                staged / "arrays.npz", **{key: np.asarray(value) for key, value in arrays.items()}
-            )
+            np.savez_compressed(staged / "arrays.npz", **{key: np.asarray(value) for key, value in arrays.items()})
         if figure is not None:
             figure.savefig(staged / "figure.png", format="png")
         (staged / "result.json").write_text(text, encoding="utf-8")
@@ -114,9 +110,7 @@ def read(folder: str | Path) -> Result:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{folder} holds no readable result.json: expected the folder of an experiment"
-        ) from error
+        raise DataError(f"{folder} holds no readable result.json: expected the folder of an experiment") from error
     check(record, file)
     return Result(**record)
 

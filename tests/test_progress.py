@@ -31,3 +31,8 @@ def test_a_pipe_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_quiet_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, Terminal(), quiet=True) == ""
+
+
+def test_a_block_within_a_silenced_one_stays_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with silenced():
+        assert run(monkeypatch, Terminal(), quiet=False) == ""

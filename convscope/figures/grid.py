@@ -1,0 +1,80 @@
+"""Pictures side by side: tiles of any size on one sheet, and the dark figures that hold such sheets.
+
+Knows nothing of networks: arrays (H, W, 3) uint8 in, one array or one matplotlib figure out.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from convscope.errors import ArgumentError
+
+Pixels = NDArray[np.uint8]
+
+SHEET, EMPTY, TEXT, FAINT = "#131417", "#24262c", "#e8e6e1", "#8b909c"  # an empty cell is darker than mid-grey, zero
+DPI = 100
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """A hex colour as numbers."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def fitted(tile: Pixels, side: int) -> Pixels:
+    """A tile (h, w, 3) brought to (side, side, 3): enlarged pixel by pixel, so that nothing is smoothed away, or
+    reduced with antialias.
+    """
+    if tile.ndim != 3 or tile.shape[2] != 3 or 0 in tile.shape:
+        raise ArgumentError("tile", tile.shape, "expected (h, w, 3)")
+    grows = max(tile.shape[:2]) <= side
+    how = Image.Resampling.NEAREST if grows else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(tile).resize((side, side), how))
+
+
+def mosaic(tiles: Sequence[Pixels | None], columns: int, *, side: int, gap: int = 2, ground: str = SHEET) -> Pixels:
+    """Tiles row by row on one sheet (H, W, 3); None leaves a cell empty. Gaps lie between cells only."""
+    if columns < 1 or not tiles:
+        raise ArgumentError("columns and tiles", (columns, len(tiles)), "expected at least one of each")
+    rows = -(-len(tiles) // columns)
+    sheet = np.empty((rows * (side + gap) - gap, columns * (side + gap) - gap, 3), np.uint8)
+    sheet[:] = rgb(ground)
+    for number, tile in enumerate(tiles):
+        top, left = (part * (side + gap) for part in divmod(number, columns))
+        cell = sheet[top : top + side, left : left + side]
+        cell[:] = rgb(EMPTY) if tile is None else fitted(tile, side)
+    return sheet
+
+
+def beside(*sheets: Pixels, gap: int = 6, ground: str = SHEET) -> Pixels:
+    """Sheets of equal height next to one another."""
+    height = sheets[0].shape[0]
+    bar = np.empty((height, gap, 3), np.uint8)
+    bar[:] = rgb(ground)
+    return np.concatenate([part for sheet in sheets for part in (bar, sheet)][1:], axis=1)
+
+
+def canvas(width: float, height: float) -> Figure:
+    """An empty dark figure of `width` x `height` pixels, without pyplot and its global state."""
+    return Figure((width / DPI, height / DPI), dpi=DPI, facecolor=SHEET)
+
+
+def place(figure: Figure, pixels: Pixels, left: float, top: float, title: str = "", size: float = 9) -> Axes:
+    """Show `pixels` one to one, their top left corner at (left, top) in pixels of the figure; the title above them."""
+    width, height = figure.get_size_inches() * DPI
+    h, w = pixels.shape[:2]
+    axes = figure.add_axes((left / width, 1 - (top + h) / height, w / width, h / height))
+    axes.imshow(pixels, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    if title:
+        axes.set_title(title, color=FAINT, fontsize=size, pad=4)
+    return axes
+
+
+def heading(figure: Figure, text: str, left: float, top: float, size: float = 13, colour: str = TEXT) -> None:
+    """A line of text whose baseline is `top` pixels below the figure's upper edge."""
+    width, height = figure.get_size_inches() * DPI
+    figure.text(left / width, 1 - top / height, text, color=colour, fontsize=size)
