@@ -64,14 +64,15 @@ class Network:
         std: PerChannel = (0.229, 0.224, 0.225),
         classes: Sequence[str] | None = None,
         name: str | None = None,
-        resize: int | None = None,
+        resize: int | tuple[int, int] | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise ArgumentError("module", type(module).__name__, "expected a torch.nn.Module")
         self.module = module
         self.transform = Preprocess(input_size=input_size, mean=mean, std=std, resize=resize)
         self.input_size = self.transform.input_size
-        self.mean, self.std, self.resize = self.transform.mean, self.transform.std, self.transform.resize
+        self.mean, self.std = self.transform.mean_table, self.transform.std_table
+        self.resize = self.transform.resize
         self.classes = None if classes is None else tuple(str(c) for c in classes)
         self.name = name or type(module).__name__
         self.spec: str | None = None  # what `load` was asked for; None for a network that only lives in memory
@@ -101,11 +102,8 @@ class Network:
         kept = self._working.get(key)
         if kept is None or kept[0] != now:
             module = copy.deepcopy(self.module)
-            for child in module.modules():  # deepcopy carries hooks along; those are the user's, for theirs
-                child._forward_hooks.clear()
-                child._forward_pre_hooks.clear()
-                child._backward_hooks.clear()
-            module = module.to(device=place, dtype=dtype, memory_format=torch.channels_last)
+            module = module.to(place, dtype)
+            module = module.to(memory_format=torch.channels_last)
             kept = self._working[key] = (now, module.eval().requires_grad_(False))
         return kept[1]
 
@@ -159,9 +157,9 @@ class Network:
         for node in graph.nodes:
             if node.op not in RECTIFIERS or (maps and len(node.shape) != 4):
                 continue
-            name = name_of.get(node.index) or next((name_of[i] for i in node.inputs if i in name_of), None)
-            if name is not None and name not in chosen:
-                chosen.append(name)
+            own = [name_of[i] for i in (node.index, *node.inputs) if i in name_of]
+            if own and own[0] not in chosen:
+                chosen.append(own[0])
         return chosen
 
     def fingerprint(self) -> str:

@@ -21,7 +21,7 @@ Pair = tuple[Number, Number]
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What a unit sees, in pixels of the network's input, as (row, column) pairs. Fractions only above an upsampling."""
+    """What a unit sees, in pixels of the network's input: (row, column) pairs, fractions only above an upsampling."""
 
     size: Pair
     jump: Pair
@@ -98,7 +98,7 @@ def kernels(node: Node, lengths: tuple[int, int]) -> tuple[Kernel, Kernel] | Non
         strides, padding = _pair(argument(node, 3, "stride", 1)), argument(node, 4, "padding", 0)
         dilations = _pair(argument(node, 5, "dilation", 1))
         if padding == "same":
-            pads: tuple[Any, Any] = tuple(d * (k - 1) // 2 for k, d in zip(sizes, dilations, strict=True))  # type: ignore[assignment]
+            pads: tuple[Any, Any] = tuple(d * (k - 1) // 2 for k, d in zip(sizes, dilations, strict=True))
         else:
             pads = (0, 0) if padding == "valid" else _pair(padding)
     elif node.op in SLIDING:
@@ -280,7 +280,7 @@ ONE_INPUT: dict[str, Callable[[Node, tuple[Axis, Axis]], Spatial]] = {
 
 
 def spatial_axes(graph: Graph) -> list[Spatial]:
-    """Rows and columns of every node of `graph` with their receptive fields; None where a node sees the whole picture."""
+    """Rows and columns of every node with their receptive fields; None where a node sees the whole picture."""
     found: list[Spatial] = []
     for node in graph.nodes:
         found.append(_axes(graph, node, found))

@@ -44,7 +44,7 @@ QUERIES = {
 @cache
 def op_name(func: Function) -> str:
     """One name an operation: "relu" for `F.relu`, `torch.relu_` and `Tensor.relu_`; "add" for `+` and `+=`."""
-    name = (resolve_name(func) or getattr(func, "__name__", "?")).rpartition(".")[2]
+    name = str(resolve_name(func) or getattr(func, "__name__", "?")).rpartition(".")[2]
     if name.startswith("__") and name.endswith("__"):
         bare = name.strip("_")
         plain = bare[1:] if bare[:1] in "ir" and bare[1:] in {"add", "sub", "mul", "truediv", "pow"} else bare
@@ -105,7 +105,7 @@ class Ref:
 
 @dataclass
 class Node:
-    """One operation: `func(*args, **kwargs)`, tensors of this pass replaced by `Ref`; `part` picks of several outputs."""
+    """One operation: `func(*args, **kwargs)` with tensors of this pass as `Ref`; `part` picks of several outputs."""
 
     index: int
     op: str
@@ -123,7 +123,8 @@ class Node:
     def __call__(self, values: Mapping[int, Tensor]) -> Tensor:
         """Evaluate on other values of its inputs."""
         result = self.func(*_fill(self.args, values), **_fill(self.kwargs, values))
-        return result if self.part is None else result[self.part]
+        output: Tensor = result if self.part is None else result[self.part]
+        return output
 
 
 def _leaves(item: Any) -> Iterator[Any]:
@@ -175,6 +176,11 @@ class Graph:
         return sorted(needed)
 
 
+def opaque(*arguments: Any) -> Tensor:
+    """Stands for a module that hides its operations: it cannot be evaluated again."""
+    raise NetworkError("a module that hides its operations cannot be evaluated on other values")
+
+
 class _Enough(Exception):  # noqa: N818  (not an error: all that was asked for has been seen)
     pass
 
@@ -193,33 +199,41 @@ class _Tracer(TorchFunctionMode):
         self, func: Function, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        refs = _map((args, kwargs), self._ref)
+        refs = self.refs(args, kwargs)
         known = any(isinstance(leaf, Ref) for leaf in _leaves(refs))
         if not known or op_name(func) in QUERIES:
             return func(*args, **kwargs)
         if is_inplace(func, args, kwargs):
             self._before_overwriting(args[0])
         output = func(*args, **kwargs)
-        self._write(func, refs, output)
+        self.write(func, refs, output)
         return output
 
+    def node(self, tensor: Tensor) -> int | None:
+        """Which node made a tensor, as it is now."""
+        return self.node_of.get(tensor)  # type: ignore[no-untyped-call, no-any-return]
+
+    def refs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call's arguments with the tensors of this pass as `Ref`."""
+        return _map((args, kwargs), self._ref)
+
     def _ref(self, leaf: Any) -> Any:
-        node = self.node_of.get(leaf) if isinstance(leaf, Tensor) else None
+        node = self.node(leaf) if isinstance(leaf, Tensor) else None
         if node is None:
             return leaf
         base = leaf if leaf._base is None else leaf._base
-        self.graph.aliased |= node < self.overwritten.get(base, 0)
+        self.graph.aliased |= node < self.overwritten.get(base, 0)  # type: ignore[no-untyped-call]
         return Ref(node)
 
     def _before_overwriting(self, target: Tensor) -> None:
         base = target if target._base is None else target._base
         for tensor in (target, base):
-            node = self.node_of.get(tensor)
-            if node in self.kept:
+            node = self.node(tensor)
+            if node is not None and node in self.kept:
                 self.kept[node] = self.kept[node].clone()
         self.overwritten[base] = len(self.graph.nodes)
 
-    def _write(self, func: Function, refs: Any, output: Any) -> None:
+    def write(self, func: Function, refs: Any, output: Any) -> None:
         func, args, kwargs = out_of_place(func, *refs)
         several = isinstance(output, (tuple, list))
         for part, tensor in enumerate(output if several else [output]):
@@ -238,20 +252,23 @@ def trace(module: nn.Module, inputs: Tensor, keep: Collection[int] = ()) -> tupl
     """Write down one forward pass of `module` on `inputs` (N, C, H, W), without gradients.
 
     Returns the graph and the outputs of the nodes in `keep`, as they were when made; with `keep`, the pass ends at the
-    last of them. The module's mode is left as it is; pass one in evaluation mode. Taps are named as `named_modules()` spells them; a module called more than once
-    has `name#k` for its k-th call and `name` for the last. Raises NetworkError when the forward pass fails.
+    last of them. The module's mode is left as it is; pass one in evaluation mode. Taps are named as `named_modules()`
+    spells them; a module called more than once has `name#k` for its k-th call. Raises NetworkError when the forward
+    pass fails.
     """
     tracer = _Tracer(inputs, keep)
     graph = tracer.graph
     found: list[tuple[str, int]] = []
 
-    def tap(name: str, output: object) -> None:
-        node = tracer.node_of.get(output) if isinstance(output, Tensor) else None
-        if node is not None:
-            found.append((name, node))
+    def tap(name: str, arguments: tuple[Any, ...], output: object) -> None:
+        if not isinstance(output, Tensor):
+            return
+        if tracer.node(output) is None:  # made by something that hides its operations: what it read is all we know
+            tracer.write(opaque, tracer.refs(arguments, {}), output)
+        found.append((name, len(graph.nodes) - 1 if (node := tracer.node(output)) is None else node))
 
     handles = [
-        child.register_forward_hook(lambda _m, _i, output, name=name: tap(name, output))
+        child.register_forward_hook(lambda _m, arguments, output, name=name: tap(name, arguments, output))
         for name, child in module.named_modules()
         if name
     ]

@@ -1,8 +1,8 @@
 """Projection: from a unit back to the pixels that excited it (METHODS V1, V6).
 
 A unit at one position depends on its cone only, so `Reverse` works on receptive-field-sized windows: many units of
-several layers in one batch, each with its own picture, channel and position. Where the cone has no windowed form (global
-operations, whole maps, other unpoolings) `whole` projects over the full picture by autograd. The two agree.
+several layers in one batch, each with its own picture, channel and position. Where the cone has no windowed form
+(global operations, whole maps, other unpoolings) `whole` projects over the full picture by autograd. The two agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,8 +42,9 @@ class Units:
 
 @dataclass(frozen=True)
 class Projected:
-    """Row by row: `values` (B,) the units' activations, `crops` (B, C, h, w) their projections, signed, `top_left` (B, 2)
-    where each crop lies in the picture (it may begin outside).
+    """Row by row: `values` (B,) the units' activations, `crops` (B, C, h, w) their projections, signed.
+
+    `top_left` (B, 2) says where each crop lies in the picture; it may begin outside.
     """
 
     values: Tensor
@@ -151,7 +152,7 @@ class Reverse:
 
     def _batches(self, layer: str, rows: Tensor) -> Sequence[Tensor]:
         step = max(1, MEMORY // (4 * self._cone(layer).elements))
-        return rows.split(step) if len(rows) else []
+        return torch.split(rows, step) if len(rows) else []
 
     def _whole(self, pictures: Tensor, layer: str, units: Units) -> Projected:
         masks = self.graph.node(layer).shape[1:]

@@ -90,7 +90,7 @@ class Cone:
         return positions * slope + positions.new_tensor([rows.offset, columns.offset])
 
     def gather(self, index: int, maps: Tensor, which: Tensor, positions: Tensor) -> Tensor:
-        """Cut each unit's window out of a node's whole maps: row i from picture `which[i]`; outside repeats the edge."""
+        """Each unit's window of a node, out of whole maps: row i from picture `which[i]`; outside repeats the edge."""
         starts, (rows, columns) = self.starts(index, positions), self.windows[index]
         dims = self.dims(index)
         r = (starts[:, :1] + torch.arange(rows.size)).clamp(0, self.lengths(index)[0] - 1)
@@ -142,13 +142,13 @@ def cone(graph: Graph, axes: Sequence[Spatial], target: int) -> Cone | None:
         below = _below(graph, axes, node, windows[index])
         if below is None:
             return None
-        for source, (rows, columns) in below.items():
-            if source in windows:
-                have = windows[source]
+        for origin, (rows, columns) in below.items():
+            if origin in windows:
+                have = windows[origin]
                 if (have[0].slope, have[1].slope) != (rows.slope, columns.slope):
                     return None
                 rows, columns = rows.union(have[0]), columns.union(have[1])
-            windows[source] = (rows, columns)
+            windows[origin] = (rows, columns)
     return Cone(graph, axes, target, windows)
 
 
@@ -165,8 +165,8 @@ def _below(graph: Graph, axes: Sequence[Spatial], node: Node, window: Window) ->
         return {inputs[0]: (window[0].below(found[0]), window[1].below(found[1]))}
     if node.op not in POINTWISE | VIEWS | {"cat", "linear", "layer_norm", "softmax", "log_softmax"}:
         return None
-    for source in inputs:
-        for theirs, ours in zip(axes[source] or (), own, strict=True):
+    for origin in inputs:
+        for theirs, ours in zip(axes[origin] or (), own, strict=True):
             moved = node.op in VIEWS and (theirs.start, theirs.jump) != (ours.start, ours.jump)
             if theirs.length != ours.length or moved:
                 return None
@@ -314,7 +314,7 @@ class Travel:
             return [signal] + [signal.clone() for _ in node.inputs[1:]]
         if node.op == "cat" and distinct:
             dim = argument(node, 1, "dim", 0)
-            return signal.split([self.cone.graph.nodes[i].shape[dim] for i in node.inputs], dim)
+            return torch.split(signal, [self.cone.graph.nodes[i].shape[dim] for i in node.inputs], dim)
         if node.op == "batch_norm" and len(node.args) > 3 and node.args[3] is not None:
             scale = node.args[3] * torch.rsqrt(node.args[2] + argument(node, 7, "eps", 1e-5))
             return [signal * scale[:, None, None]]
