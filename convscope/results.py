@@ -6,6 +6,7 @@
 A folder holds `result.json` only when all of it is complete. Knows nothing of the experiments.
 """
 
+import csv
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -92,7 +93,8 @@ def write(
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
         staged = Path(temporary)
         if arrays:
-            np.savez_compressed(staged / "arrays.npz", **{key: np.asarray(value) for key, value in arrays.items()})
+            named: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
+            np.savez_compressed(staged / "arrays.npz", **named)
         if figure is not None:
             figure.savefig(staged / "figure.png", format="png")
         (staged / "result.json").write_text(text, encoding="utf-8")
@@ -102,6 +104,17 @@ def write(
             if (staged / name).exists():
                 (staged / name).replace(folder / name)
     return folder
+
+
+def write_csv(file: str | Path, rows: Sequence[Row]) -> Path:
+    """Write flat records as a table under a header of their keys, moved into place when complete; returns the file."""
+    file = Path(file)
+    part = file.with_name(f"{file.name}.part")
+    with part.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
+        table.writeheader()
+        table.writerows([_plain(row) for row in rows])
+    return part.replace(file)
 
 
 def read(folder: str | Path) -> Result:

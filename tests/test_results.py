@@ -20,9 +20,7 @@ class FullDisk(Drawing):
 
 
 def result(**changes: object) -> Result:
-    return Result(
-        **{"experiment": "project", "network": {"name": "tiny"}, "rows": [{"value": 1.5}], **changes}
-    )  # type: ignore[arg-type]
+    return Result(**{"experiment": "project", "network": {"name": "tiny"}, "rows": [{"value": 1.5}], **changes})  # type: ignore[arg-type]
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -92,3 +90,9 @@ def test_a_folder_without_a_result_is_named(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"experiment": "project"}')
     with pytest.raises(DataError, match="expected the keys"):
         results.read(tmp_path)
+
+
+def test_rows_become_a_table(tmp_path: Path) -> None:
+    file = results.write_csv(tmp_path / "rows.csv", [{"path": "a, b.png", "ncc": np.float32(0.5)}])
+    assert file.read_text() == 'path,ncc\n"a, b.png",0.5\n'
+    assert results.write_csv(tmp_path / "none.csv", []).read_text().strip() == ""
