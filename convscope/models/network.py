@@ -162,6 +162,26 @@ class Network:
                 chosen.append(own[0])
         return chosen
 
+    def inputs(self, pictures: Any) -> Tensor:
+        """Pictures in network space: (N, C, H, W) in the network's dtype.
+
+        A path, a PIL image or a uint8 array (H, W, 3) goes through the transform, a list of them gives one row each; a
+        float tensor (N, C, H, W) or (C, H, W) is taken as already in network space. Raises ArgumentError for another
+        rank, number of channels, or numbers that are not finite; PictureError for what is no picture.
+        """
+        if isinstance(pictures, Tensor) and pictures.is_floating_point():
+            found = pictures[None] if pictures.dim() == 3 else pictures
+        else:
+            several = isinstance(pictures, (list, tuple)) or getattr(pictures, "ndim", 3) == 4
+            found = torch.stack([self.transform(p) for p in (pictures if several else [pictures])])
+        channels = self.input_size[0]
+        if found.dim() != 4 or found.shape[1] != channels or not len(found):
+            raise ArgumentError("picture", tuple(found.shape), f"expected (N, {channels}, height, width), N at least 1")
+        if not bool(torch.isfinite(found).all()):
+            first = tuple((~torch.isfinite(found)).nonzero()[0].tolist())
+            raise ArgumentError("picture", f"NaN or infinity at {first}", "expected finite numbers")
+        return found.to(self.dtype)
+
     def fingerprint(self) -> str:
         """SHA-256 of the weights: names, shapes and bytes, in order."""
         digest = hashlib.sha256()
@@ -250,19 +270,3 @@ def load_state(module: nn.Module, tensors: Mapping[str, Tensor], source: str) ->
 
 def _shape(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a number"
-
-
-def check_inputs(network: Network, inputs: Tensor) -> Tensor:
-    """`inputs` as (N, C, H, W) in the network's dtype. Raises ArgumentError for rank, channels, NaN or infinity."""
-    if inputs.dim() == 3:
-        inputs = inputs[None]
-    if inputs.dim() != 4 or inputs.shape[1] != network.input_size[0] or not len(inputs):
-        raise ArgumentError(
-            "picture",
-            tuple(inputs.shape),
-            f"expected (N, {network.input_size[0]}, height, width) with N of at least 1",
-        )
-    if not bool(torch.isfinite(inputs).all()):
-        first = (~torch.isfinite(inputs)).nonzero()[0].tolist()
-        raise ArgumentError("picture", f"not finite at {first}", "expected finite numbers")
-    return inputs.to(network.dtype)
