@@ -1,0 +1,115 @@
+"""What a scan has finished, on disk: a file for each span of work units, merged along a fixed tree.
+
+Killed between any two steps, a folder still holds every unit that was ever added to it, once or twice, and is read
+right either way. Knows tallies and files, and nothing of networks or pictures.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from convscope.atlases.store import put
+from convscope.atlases.tally import Tally
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a span of units: a tally a layer (none where no picture could be read), and what was skipped."""
+
+    tallies: dict[str, Tally]
+    skipped: dict[int, str] = field(default_factory=dict)
+
+    def merge(self, other: "Known") -> "Known":
+        """Of both spans, `other` to the right."""
+        if not (self.tallies and other.tallies):
+            return Known(self.tallies or other.tallies, self.skipped | other.skipped)
+        both = {layer: tally.merge(other.tallies[layer]) for layer, tally in self.tallies.items()}
+        return Known(both, self.skipped | other.skipped)
+
+    def data(self) -> bytes:
+        """As a safetensors file."""
+        tensors = {
+            f"{layer}/{name}": tensor.contiguous()
+            for layer, tally in self.tallies.items()
+            for name, tensor in tally.tensors().items()
+        }
+        return save(tensors, {"skipped": json.dumps(self.skipped)})
+
+    @classmethod
+    def read(cls, path: Path) -> "Known":
+        """From a safetensors file."""
+        layers: dict[str, dict[str, Tensor]] = {}
+        with safe_open(path, "pt") as file:
+            for key in file.keys():  # noqa: SIM118
+                layer, _, name = key.rpartition("/")
+                layers.setdefault(layer, {})[name] = file.get_tensor(key)
+            skipped = json.loads(file.metadata()["skipped"])
+        tallies = {layer: Tally.read(tensors) for layer, tensors in layers.items()}
+        return cls(tallies, {int(image): reason for image, reason in skipped.items()})
+
+
+class Spans:
+    """Finished units of `count`, on disk as aligned spans of 1, 2, 4, ... of them, as the digits of a binary number.
+
+    A span is always the merger of its two halves, so floating-point sums are taken along one fixed tree whatever the
+    order in which units finish, and neither memory nor the number of files grows with the number of pictures (but for
+    a logarithm).
+    """
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.folder, self.count = folder, count
+        spans = self._spans()
+        for span in spans:  # halves that a kill left beside the whole
+            if any(other != span and other[0] <= span[0] and span[1] <= other[1] for other in spans):
+                self._file(*span).unlink(missing_ok=True)
+
+    def missing(self, part: range) -> list[int]:
+        """The units of `part` that are not finished."""
+        done = {unit for first, last in self._spans() for unit in range(first, last)}
+        return [unit for unit in part if unit not in done]
+
+    def add(self, unit: int, known: Known, part: range) -> None:
+        """Write down a unit, merged with the spans beside it as far as they lie in `part`, this process's own."""
+        first, last, halves = unit, unit + 1, []
+        while True:
+            size = last - first
+            left = first // size % 2 == 1
+            beside = (first - size, first) if left else (last, last + size)
+            inside = part.start <= beside[0] and beside[1] <= part.stop
+            if not inside or not self._file(*beside).exists():
+                break
+            other = Known.read(self._file(*beside))
+            known = other.merge(known) if left else known.merge(other)
+            halves.append(beside)
+            first, last = min(first, beside[0]), max(last, beside[1])
+        data = known.data()
+        put(self._file(first, last), data)
+        for half in halves:
+            self._file(*half).unlink(missing_ok=True)
+
+    def total(self) -> Known:
+        """All units, which must be finished."""
+        known, first = Known({}), 0
+        while first < self.count:
+            size = 1 << (self.count - first).bit_length() - 1
+            size = min(size, first & -first) if first else size
+            known = known.merge(self._span(first, first + size))
+            first += size
+        return known
+
+    def _span(self, first: int, last: int) -> Known:
+        if self._file(first, last).exists():
+            return Known.read(self._file(first, last))
+        middle = (first + last) // 2
+        return self._span(first, middle).merge(self._span(middle, last))
+
+    def _spans(self) -> list[tuple[int, int]]:
+        names = (file.stem.split("-") for file in self.folder.glob("units-*-*.safetensors"))
+        return [(int(first), int(last)) for _, first, last in names]
+
+    def _file(self, first: int, last: int) -> Path:
+        return self.folder / f"units-{first:07d}-{last:07d}.safetensors"
