@@ -1,0 +1,61 @@
+"""Which pictures train and which test: so many of every class, drawn by a seed (D2, E0)."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from convscope.errors import ArgumentError, DataError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Places in the source, ascending: `train`, the same number of every class; `test`, the rest up to a cap."""
+
+    train: list[int]
+    test: list[int]
+
+
+def per_class(
+    labels: Sequence[int],
+    train: int,
+    test_cap: int | None = 50,
+    seed: int = 0,
+    *,
+    classes: Sequence[str] | None = None,
+) -> Split:
+    """`train` pictures of every class for training, up to `test_cap` of its others for testing (None: all of them).
+
+    What is drawn depends on nothing but the seed and, of a picture, its label and its place among those of its class
+    (by sorted path, from a folder). A smaller `train` draws a part of what a larger one draws, and as far as the cap
+    allows the test pictures are the same. `classes` are the names that errors call the classes by.
+
+    Raises DataError for a class without enough pictures for training and one test, and for pictures without a class.
+    """
+    if train < 1:
+        raise ArgumentError("train", train, "expected at least 1 picture a class")
+    if test_cap is not None and test_cap < 1:
+        raise ArgumentError("test_cap", test_cap, "expected at least 1 picture a class, or None")
+    members: dict[int, list[int]] = {}
+    for place, label in enumerate(labels):
+        members.setdefault(int(label), []).append(place)
+    if not members:
+        raise DataError("labels is empty: nothing to split")
+    if min(members) < 0:
+        raise DataError(f"picture {members[min(members)][0]} has no class (label {min(members)})")
+    split = Split([], [])
+    for label, places in sorted(members.items()):
+        if len(places) <= train:
+            name = repr(classes[label]) if classes is not None and label < len(classes) else label
+            raise DataError(
+                f"class {name} has {len(places)} pictures, need {train + 1}: {train} for training, 1 for testing"
+            )
+        order = [places[rank] for rank in _shuffled(len(places), f"{seed} {label}")]
+        split.train.extend(order[:train])
+        # Tested from the far end, so that curves over `train` (F9) keep their test pictures.
+        split.test.extend(order[train if test_cap is None else max(train, len(order) - test_cap) :])
+    return Split(sorted(split.train), sorted(split.test))
+
+
+def _shuffled(count: int, key: str) -> list[int]:
+    """0 to count - 1 in an order fixed by `key`: by hashes, since generators may change between library versions."""
+    return sorted(range(count), key=lambda rank: hashlib.sha256(f"{key} {rank}".encode()).digest())
