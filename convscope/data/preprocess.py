@@ -60,8 +60,8 @@ class Preprocess:
     std: PerChannel = 1.0
     resize: int | tuple[int, int] | None = None
     resized: tuple[int, int] = field(init=False)
-    _mean: Tensor = field(init=False, repr=False)
-    _std: Tensor = field(init=False, repr=False)
+    mean_table: Tensor = field(init=False, repr=False)
+    std_table: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         channels, height, width = self.input_size
@@ -70,9 +70,9 @@ class Preprocess:
                 "input_size", self.input_size, "expected (C, H, W) with C 1 or 3, H and W at least 1"
             )
         object.__setattr__(self, "resized", self._resized())
-        object.__setattr__(self, "_mean", self._table("mean", self.mean))
-        object.__setattr__(self, "_std", self._table("std", self.std))
-        if not (self._std > 0).all():
+        object.__setattr__(self, "mean_table", self._table("mean", self.mean))
+        object.__setattr__(self, "std_table", self._table("std", self.std))
+        if not (self.std_table > 0).all():
             raise ArgumentError("std", self.std, "expected values above 0")
 
     def _resized(self) -> tuple[int, int]:
@@ -115,8 +115,8 @@ class Preprocess:
         # In numpy: torch would start a team of threads in every decoding thread.
         value = _centre(pixels, *self.input_size[1:]).astype(np.float32)
         value /= np.float32(255)
-        value -= self._at(self._mean).permute(1, 2, 0).numpy()
-        value /= self._at(self._std).permute(1, 2, 0).numpy()
+        value -= self._at(self.mean_table).permute(1, 2, 0).numpy()
+        value /= self._at(self.std_table).permute(1, 2, 0).numpy()
         return torch.from_numpy(value).permute(2, 0, 1)
 
     def _at(self, table: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class Preprocess:
             pixels = torch.from_numpy(_grey(pixels.cpu().numpy(), 1)).to(pixels.device)
         value = pixels.permute(0, 3, 1, 2).float().div_(255)
         size = tuple(value.shape[2:])
-        for table, operate in ((self._mean, value.sub_), (self._std, value.div_)):
+        for table, operate in ((self.mean_table, value.sub_), (self.std_table, value.div_)):
             if table.shape[-1] != 1 and tuple(table.shape[1:]) != size:
                 if size != (height, width):
                     raise ArgumentError("pixels", size, f"the mean image is of size {tuple(table.shape[1:])}")
@@ -159,7 +159,7 @@ class Preprocess:
         """
         _, height, width = self.input_size
         square = torch.from_numpy(self.square(image).copy())
-        if tuple(self._mean.shape[1:]) == self.resized or tuple(self._std.shape[1:]) == self.resized:
+        if tuple(self.mean_table.shape[1:]) == self.resized or tuple(self.std_table.shape[1:]) == self.resized:
             whole = self.normalise(square[None])[0]
             crops = torch.stack([whole[:, r : r + height, c : c + width] for r, c in self.offsets()])
         else:
@@ -172,7 +172,7 @@ class Preprocess:
         """Network space (C, H, W), the centre crop, back to pixels (H, W, 3) uint8; values outside are clipped."""
         if tuple(x.shape) != tuple(self.input_size):
             raise ArgumentError("x", tuple(x.shape), f"expected {tuple(self.input_size)}")
-        value = x.detach().to("cpu", torch.float32) * self._at(self._std) + self._at(self._mean)
+        value = x.detach().to("cpu", torch.float32) * self._at(self.std_table) + self._at(self.mean_table)
         shown = value.clamp(0, 1).mul(255).round().to(torch.uint8)
         return np.ascontiguousarray(shown.expand(3, -1, -1).permute(1, 2, 0).numpy())
 

@@ -195,8 +195,17 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
             continue
         if entry.is_dir():
             yield from _walk(entry, (*above, here))
-        elif entry.suffix.lower() in EXTENSIONS:
+        elif entry.suffix.lower() in EXTENSIONS or (not entry.suffix and _looks_like_a_picture(entry)):
             yield entry
+
+
+def _looks_like_a_picture(file: Path) -> bool:
+    """Whether a file without an extension begins as a picture does (Caltech-101 has one)."""
+    try:
+        with Image.open(file):
+            return True
+    except Exception:  # no picture, or none that opens: nothing has been promised by its name
+        return False
 
 
 @dataclass(frozen=True)
