@@ -1,0 +1,77 @@
+"""Which pictures take part: those with a class, not excluded, and of a seeded split the wanted part (METHODS D2)."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from convscope.data.sources import Pictures, images
+from convscope.errors import ArgumentError, DataError
+
+Exclude = str | Path | Sequence[str | Path]
+
+
+def choose(
+    source: object,
+    *,
+    validation: object | None = None,
+    exclude: Exclude = (),
+    per_class: int | None = None,
+    test_cap: int | None = 50,
+    split_seed: int = 0,
+) -> tuple[Pictures, Pictures | None]:
+    """Pictures to train on, and to validate on where there are any, of the same classes.
+
+    The latter are `validation`, or with `per_class` up to `test_cap` of the pictures left in every class.
+
+    Raises:
+        ArgumentError: both `validation` and `per_class`; a file of exclusions that does not exist.
+        DataError: pictures without classes, too few of a class, or other classes in `validation`.
+    """
+    pictures = labelled(images(source), exclude)
+    if per_class is not None:
+        if validation is not None:
+            raise ArgumentError("validation", validation, "with per_class the rest of the pictures validates")
+        from convscope.data.splits import per_class as split_per_class
+
+        split = split_per_class(pictures.labels or [], per_class, test_cap, split_seed)
+        return pictures.subset(split.train), pictures.subset(split.test)
+    if validation is None:
+        return pictures, None
+    held_out = labelled(images(validation))
+    if held_out.classes != pictures.classes:
+        other = sorted(set(held_out.classes or ()) ^ set(pictures.classes or ()))
+        raise DataError(f"validation has other classes than the training pictures: {', '.join(other[:5])}")
+    return pictures, held_out
+
+
+def labelled(pictures: Pictures, exclude: Exclude = ()) -> Pictures:
+    """The pictures that have a class and are not excluded, of the classes that are left, labels from 0 without gaps.
+
+    `exclude`: files of relative paths (one a line, or the first column of a CSV), paths, or folders.
+    """
+    if pictures.labels is None or pictures.classes is None:
+        raise DataError(f"{pictures.name} has no classes: expected class folders or a labelled data set")
+    out = set(_entries([exclude] if isinstance(exclude, str | Path) else exclude))
+    chosen = pictures.subset(
+        place
+        for place, (path, label) in enumerate(zip(pictures.paths, pictures.labels, strict=True))
+        if label >= 0 and out.isdisjoint([path, *map(str, PurePosixPath(path).parents)])
+    )
+    number = {label: place for place, label in enumerate(sorted(set(chosen.labels or [])))}
+    if not number:
+        raise DataError(f"{pictures.name}: no picture with a class is left")
+    chosen.classes = tuple(pictures.classes[label] for label in number)
+    chosen.labels = [number[label] for label in chosen.labels or []]
+    return chosen
+
+
+def _entries(exclude: Sequence[str | Path]) -> Iterator[str]:
+    for entry in exclude:
+        path = Path(entry)
+        if path.is_file():
+            with path.open(newline="") as file:
+                yield from (row[0] for row in csv.reader(file) if row)
+        elif isinstance(entry, Path) or path.suffix in (".csv", ".txt"):
+            raise ArgumentError("exclude", str(entry), "no such file")
+        else:
+            yield entry.rstrip("/")

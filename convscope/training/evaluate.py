@@ -1,0 +1,180 @@
+"""Top-1 and top-5 errors of a network or an ensemble, on the centre crop or on ten crops (METHODS T2, M4, TB2).
+
+Knows nothing of training.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convscope.data.sources import Pictures, batches
+from convscope.device import resolve
+from convscope.errors import ArgumentError, DataError
+from convscope.models.network import Network
+from convscope.progress import progress, silenced
+from convscope.training.choose import Exclude, choose
+
+CROPS = {"centre": 1, "ten": 10}
+TINY = 1e-30  # below any softmax output that matters; keeps a geometric mean from taking the logarithm of 0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network, or an ensemble, makes of labelled pictures.
+
+    `probabilities` (N, classes) float32 and `labels` (N,) int64 in the order of the pictures that could be read;
+    `errors` k -> share of pictures, in per cent, whose label is not among the k likeliest; `accuracy` the mean over
+    classes of the share, in per cent, that is right (E0); `per_class` that share by name; `skipped` path -> reason.
+    """
+
+    probabilities: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    errors: dict[int, float]
+    accuracy: float
+    per_class: dict[str, float]
+    skipped: dict[str, str]
+
+
+def hits(scores: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Whether each label is among the k largest of its row's scores, ties going to the lower class index (TB2).
+
+    Raises:
+        ArgumentError: k of less than 1 or more than there are classes.
+    """
+    if not 1 <= k <= scores.shape[1]:
+        raise ArgumentError("k", k, f"expected 1 to {scores.shape[1]}, the number of classes")
+    own = scores.gather(1, labels[:, None])
+    lower = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]
+    ahead = (scores > own) | ((scores == own) & lower)
+    return ahead.sum(1) < k
+
+
+def combine(members: Sequence[Tensor], rule: str = "mean") -> Tensor:
+    """One (N, C) table of probabilities from several: their arithmetic or "geometric" mean (METHODS M4)."""
+    if rule not in ("mean", "geometric"):
+        raise ArgumentError("combine", rule, "expected mean or geometric")
+    # Summed in double precision over sorted values, so that the members' order cannot matter.
+    stacked = torch.stack([member.double() for member in members]).sort(0).values
+    if rule == "mean":
+        return stacked.mean(0).float()
+    product = stacked.clamp_min(TINY).log().mean(0).exp()
+    return (product / product.sum(1, keepdim=True)).float()
+
+
+def evaluate(
+    networks: Network | Sequence[Network],
+    pictures: object,
+    *,
+    crops: str = "centre",
+    combine_by: str = "mean",
+    k: Sequence[int] | None = None,
+    exclude: Exclude = (),
+    per_class: int | None = None,
+    test_cap: int | None = 50,
+    split_seed: int = 0,
+    batch_size: int = 64,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    quiet: bool = False,
+) -> Evaluation:
+    """Errors and per-class accuracy on labelled pictures; several networks count as an ensemble (METHODS M4).
+
+    Args:
+        networks: one, or the members of an ensemble; members must name the same classes in the same order.
+        pictures: what `convscope.images` takes, with classes; those of the network are found by name.
+        crops: "centre", or "ten", whose probabilities are averaged (METHODS T2).
+        combine_by: "mean" or "geometric", over the members.
+        k: the errors wanted; by default top-1, and top-5 where there are five classes.
+        exclude, per_class, test_cap, split_seed: as in `train`; with `per_class` only the held-out part counts.
+
+    Raises:
+        ArgumentError: values out of range; k above the number of classes.
+        DataError: pictures without classes, or of classes that a network has not; members that differ in classes.
+    """
+    members = [networks] if isinstance(networks, Network) else list(networks)
+    if not members:
+        raise ArgumentError("networks", networks, "expected at least one")
+    if crops not in CROPS:
+        raise ArgumentError("crops", crops, f"expected one of {', '.join(CROPS)}")
+    everything, held_out = choose(
+        pictures, exclude=exclude, per_class=per_class, test_cap=test_cap, split_seed=split_seed
+    )
+    chosen = everything if held_out is None else held_out
+    classes, targets = _targets(members, chosen)
+    with silenced(quiet):
+        tables = [_probabilities(net, chosen, crops, batch_size, device, dtype) for net in members]
+    seen = [index for index in range(len(chosen)) if index not in chosen.skipped]
+    return score(combine(tables, combine_by), targets[seen], classes, k, _named(chosen))
+
+
+def score(
+    probabilities: Tensor,
+    labels: Tensor,
+    classes: Sequence[str],
+    k: Sequence[int] | None = None,
+    skipped: Mapping[str, str] | None = None,
+) -> Evaluation:
+    """The errors of (N, C) probabilities against (N,) labels."""
+    if not len(labels):
+        raise DataError("no picture to evaluate")
+    ks = k if k is not None else [k for k in (1, 5) if k <= probabilities.shape[1]]
+    errors = {k: 100 * float((~hits(probabilities, labels, k)).float().mean()) for k in ks}
+    right = hits(probabilities, labels, 1)
+    per_class = {
+        classes[label]: 100 * float(right[labels == label].float().mean()) for label in sorted(set(labels.tolist()))
+    }
+    accuracy = sum(per_class.values()) / len(per_class)
+    return Evaluation(probabilities, labels, tuple(classes), errors, accuracy, per_class, dict(skipped or {}))
+
+
+def _named(pictures: Pictures) -> dict[str, str]:
+    return {pictures.paths[index]: reason for index, reason in sorted(pictures.skipped.items())}
+
+
+def _targets(members: Sequence[Network], pictures: Pictures) -> tuple[tuple[str, ...], Tensor]:
+    """The ensemble's classes, and every picture's label among them."""
+    first, *others = members
+    for other in others:
+        if other.classes != first.classes:
+            raise DataError(f"{other.name} names other classes, or in another order, than {first.name}")
+    own = pictures.classes or ()
+    if first.classes is None:
+        return own, torch.tensor(pictures.labels)
+    unknown = [name for name in own if name not in first.classes]
+    if unknown:
+        raise DataError(f"{first.name} has no class {unknown[0]!r}, one of {len(unknown)} it does not know")
+    place = torch.tensor([first.classes.index(name) for name in own])
+    return first.classes, place[torch.tensor(pictures.labels)]
+
+
+@torch.inference_mode()
+def _probabilities(
+    network: Network,
+    pictures: Pictures,
+    crops: str,
+    batch_size: int,
+    device: str | torch.device | None,
+    dtype: torch.dtype | None,
+) -> Tensor:
+    """Softmax outputs (N, C) on the CPU, averaged over the crops."""
+    module, place, count = network.working(device, dtype), resolve(device), CROPS[crops]
+    channels = network.input_size[0]
+    if count > 1 and pictures.tensors:
+        raise ArgumentError("crops", crops, "tensors are already cropped; expected centre")
+    transform = network.transform
+    # The ten crops of a picture travel as one input of ten times the channels.
+    load = transform if count == 1 else lambda image: transform.ten_crops(image).flatten(0, 1)
+    rows = []
+    with progress(len(pictures), f"evaluating {network.name}") as advance:
+        for batch in batches(pictures, load, max(1, batch_size // count)):
+            inputs = batch.inputs.reshape(-1, channels, *batch.inputs.shape[2:])
+            inputs = network.inputs(inputs).to(place, dtype, memory_format=torch.channels_last)
+            outputs = module(inputs).float().softmax(1).cpu()
+            rows.append(outputs.reshape(-1, count, outputs.shape[1]).mean(1))
+            advance(len(batch.indices))
+    if not rows:
+        raise DataError(f"none of the {len(pictures)} pictures of {pictures.name} can be read")
+    return torch.cat(rows)

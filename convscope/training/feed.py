@@ -1,0 +1,100 @@
+"""The loaders of a training, and the one transform that all its pictures go through."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from convscope.data.preprocess import Preprocess
+from convscope.data.sources import Pictures
+from convscope.models.network import Network
+from convscope.training.recipe import UNIT_STD, Recipe
+from convscope.training.squares import Bytes, Presentations, Squares, decode, mean_picture
+
+Table = npt.NDArray[np.float64]  # (3,), or (R, R, 3) for every pixel of the square
+
+
+class Feed:
+    """Batches to train and to validate on. `transform` is what the trained network gets (METHODS T1)."""
+
+    def __init__(
+        self,
+        training: Pictures,
+        held_out: Pictures | None,
+        side: int,
+        recipe: Recipe,
+        *,
+        begun: Network | None = None,
+        cache: Path | None = None,
+        workers: int = 0,
+    ) -> None:
+        self.recipe, self.workers = recipe, workers
+        size = (3, side, side)
+        squares, kept = decode(training, Preprocess(size), cache)
+        mean, std = (begun is not None and _tables_of(begun)) or _tables(squares, recipe)
+        self.transform = Preprocess(size, _channels_first(mean), _channels_first(std))
+        crops: Mapping[str, Any] = {"crops": recipe.crops, "jitter": recipe.jitter, "seed": recipe.seed}
+        self.training = Squares(squares, _labels(training, kept), (side, side), mean, std, **crops)
+        self.held_out = None
+        if held_out is not None:
+            squares, kept = decode(held_out, Preprocess(size), cache)
+            self.held_out = Squares(squares, _labels(held_out, kept), (side, side), mean, std)
+
+    def training_batches(self, trainer: L.Trainer) -> DataLoader[Any]:
+        """This process's share of every epoch, in an order that follows from (seed, epoch)."""
+        order = Presentations(
+            len(self.training), seed=self.recipe.seed, rank=trainer.global_rank, world=trainer.world_size
+        )
+        return self._loader(self.training, self.recipe.batch_size, order)
+
+    def validation_batches(self, trainer: L.Trainer) -> DataLoader[Any] | None:
+        """Every held-out picture once, among all processes; None where there are none."""
+        if self.held_out is None:
+            return None
+        order = Presentations(len(self.held_out), shuffle=False, rank=trainer.global_rank, world=trainer.world_size)
+        return self._loader(self.held_out, 2 * self.recipe.batch_size, order)
+
+    def _loader(self, source: Squares, size: int, order: Presentations) -> DataLoader[Any]:
+        # Squares makes whole batches, so there is nothing left to collate.
+        return DataLoader(source, size, sampler=order, num_workers=self.workers, collate_fn=_as_it_is)
+
+    def sample(self, count: int = 256) -> Tensor:
+        """Centre crops, evenly from the held-out pictures where there are any, else from the others."""
+        source = self.training if self.held_out is None else self.held_out
+        places = np.linspace(0, len(source) - 1, min(count, len(source))).astype(int).tolist()
+        return source.centres(places)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _labels(pictures: Pictures, kept: list[int]) -> list[int]:
+    assert pictures.labels is not None
+    return [pictures.labels[index] for index in kept]
+
+
+def _tables(squares: Bytes, recipe: Recipe) -> tuple[Table, Table]:
+    """Mean and std of pictures in [0, 1]: the paper's mean picture and 1/255, or per channel at unit scale."""
+    mean = mean_picture(squares)
+    if recipe.unit_scale:
+        return mean.mean((0, 1)), np.full(3, UNIT_STD)
+    return mean, np.full(3, 1 / 255)
+
+
+def _tables_of(begun: Network) -> tuple[Table, Table] | None:
+    """Mean and std of a network to begin from; None when they are pictures, which fit one size only."""
+    mean, std = (torch.as_tensor(table, dtype=torch.float64) for table in (begun.mean, begun.std))
+    if mean.numel() != 3 or std.numel() != 3:
+        return None
+    return mean.reshape(3).numpy(), std.reshape(3).numpy()
+
+
+def _channels_first(table: Table) -> Tensor:
+    return torch.from_numpy(np.moveaxis(table, -1, 0).astype(np.float32))

@@ -1,0 +1,316 @@
+"""`train`: pictures in, a trained network and its files out (METHODS §3).
+
+    train("pictures/", "out/", architecture="zfnet128", recipe="scaled", epochs=20)
+
+OUT holds `network.safetensors` (the last weights), `snapshots/epoch-NNN.safetensors`, `log.csv`, `training.json`
+(architecture, recipe, data, what started afresh, the log) and `state.ckpt`, from which `resume=True` goes on.
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from convscope.data.sources import Pictures
+from convscope.device import seeded
+from convscope.errors import ArgumentError, TrainingError
+from convscope.models.catalog import load
+from convscope.models.network import Network
+from convscope.models.variants import VARIANTS, ZFNET128, build
+from convscope.models.zfnet import EightLayers, initialise
+from convscope.progress import silenced
+from convscope.training.callbacks import EpochLog, ProgressBar, Snapshots, read_log
+from convscope.training.choose import Exclude, choose
+from convscope.training.evaluate import Evaluation, evaluate
+from convscope.training.feed import Feed
+from convscope.training.module import Trainee
+from convscope.training.recipe import RECIPES, SNAPSHOTS, Recipe
+from convscope.training.weights import carry_over, write
+
+__all__ = ["ARCHITECTURES", "Evaluation", "Training", "evaluate", "train"]
+
+ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {**VARIANTS, "zfnet128": ZFNET128}
+# Settings that are not the recipe's: of the architecture, and of Lightning's Trainer.
+SHAPE = ("side", "maps", "fc", "remove", "groups", "norm")
+LIGHTNING = ("accelerator", "devices", "strategy", "num_nodes", "precision")
+
+ADVICE = (  # of Lightning, that our users cannot act on
+    "The '.*_dataloader' does not have many workers",  # batches are made whole, in the time of a few steps
+    "Checkpoint directory .* exists and is not empty",  # as it should when a training is resumed
+    "You defined a `validation_step` but have no `val_dataloader`",  # validation is optional
+    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning's own use of torch
+)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training gave.
+
+    `network`; `log`, a row an epoch, the columns of `log.csv`, errors in per cent; `fresh`, names of the tensors that
+    `init` had nothing for; `skipped`, path -> reason; `output`, the folder.
+    """
+
+    network: Network
+    log: list[dict[str, float]]
+    fresh: list[str]
+    skipped: dict[str, str]
+    output: Path
+
+
+def train(
+    pictures: object,
+    output: str | Path,
+    *,
+    validation: object | None = None,
+    architecture: str | Mapping[str, Any] = "zfnet",
+    recipe: str | Recipe = "paper",
+    init_from: str | Network | None = None,
+    exclude: Exclude = (),
+    per_class: int | None = None,
+    test_cap: int | None = 50,
+    split_seed: int = 0,
+    name: str | None = None,
+    resume: bool = False,
+    snapshots: Sequence[int] = SNAPSHOTS,
+    half: bool = False,
+    validate_every: int = 1,
+    cache: str | Path | None = None,
+    workers: int = 0,
+    tensorboard: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Training:
+    """Train a network on labelled pictures (METHODS §3, T1 to T10).
+
+    Args:
+        pictures: what `convscope.images` takes, with classes (class folders, say).
+        output: folder for the files.
+        validation: pictures to validate on, with the same classes. With `per_class` a seeded split of the pictures
+            instead: so many of every class to train on, up to `test_cap` of the rest to validate (METHODS D2).
+        architecture: a name in `ARCHITECTURES`, or settings for `build`; the classes are those of the pictures.
+        recipe: "paper" (METHODS T4 to T9), "paper-alexnet" (with M2's weight decay), "scaled", or a `Recipe`.
+        init_from: a network to begin from, as `convscope.load` spells it: every tensor that fits is carried over,
+            `fc6` also from another picture size, and the transform where it is per channel.
+        exclude: a file of relative paths, one a line or the first column of a CSV, or paths; folders count whole.
+        name: the trained network's; default: the architecture's.
+        resume: go on from the last finished epoch of the same training in `output`.
+        snapshots: epochs, counted from 1, after which the weights are kept; the last is always kept.
+        half: store the last weights in half precision.
+        validate_every: epochs from one validation to the next.
+        cache: folder to keep decoded pictures in.
+        workers: processes that crop pictures; 0: none beside the training.
+        settings: in place of the named ones, values of `Recipe` (epochs=, lr=, …), of the architecture (side=, maps=,
+            fc=, remove=, groups=, norm=) and of Lightning's Trainer (accelerator=, devices=, strategy=, num_nodes=,
+            precision=). None changes nothing.
+
+    Raises:
+        ArgumentError: values out of range, or names that nothing has.
+        DataError: pictures without classes, classes too small for the split.
+        TrainingError: a loss that is not finite (epoch, step, rate), a state to resume from that does not fit.
+    """
+    shape, chosen, flags = _settings(architecture, recipe, settings)
+    with silenced(quiet), seeded(chosen.seed):
+        training, held_out = choose(
+            pictures,
+            validation=validation,
+            exclude=exclude,
+            per_class=per_class,
+            test_cap=test_cap,
+            split_seed=split_seed,
+        )
+        _require_validation(chosen, held_out, validate_every)
+        begun = None if init_from is None else load(init_from)
+        module, fresh = _module(shape, chosen, training, begun)
+        place = None if cache is None else Path(cache)
+        feed = Feed(training, held_out, shape["side"], chosen, begun=begun, cache=place, workers=workers)
+        network = _network(module, feed, training, name or _name(architecture))
+        story = _story(network, chosen, training, held_out, begun)
+        lightning = {"logger": tensorboard, "check_val_every_n_epoch": validate_every, **flags}
+        first = _fit(network, feed, Path(output), story, snapshots, resume, lightning)
+        done = Training(network, _log(Path(output)), fresh, _skipped(training, held_out), Path(output))
+        if first:
+            write(network, done.output / "network.safetensors", story | {"epoch": chosen.epochs}, half=half)
+            _report(done, training, held_out, split=per_class is not None)
+    return done
+
+
+def _settings(
+    architecture: str | Mapping[str, Any], recipe: str | Recipe, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], Recipe, dict[str, Any]]:
+    """The architecture, the recipe and Lightning's flags, each with the settings that belong to it."""
+    if isinstance(architecture, str):
+        if architecture not in ARCHITECTURES:
+            raise ArgumentError("architecture", architecture, f"expected one of {', '.join(ARCHITECTURES)}")
+        architecture = ARCHITECTURES[architecture]
+    if isinstance(recipe, str):
+        if recipe not in RECIPES:
+            raise ArgumentError("recipe", recipe, f"expected one of {', '.join(RECIPES)}")
+        recipe = RECIPES[recipe]
+    given = {key: value for key, value in settings.items() if value is not None}
+    shape = {"side": 224, **architecture, **{key: given.pop(key) for key in SHAPE if key in given}}
+    flags = {key: given.pop(key) for key in LIGHTNING if key in given}
+    return shape, recipe.changed(**given), flags
+
+
+def _name(architecture: str | Mapping[str, Any]) -> str:
+    return architecture if isinstance(architecture, str) else str(architecture.get("base"))
+
+
+def _require_validation(recipe: Recipe, held_out: Pictures | None, every: int) -> None:
+    if recipe.schedule != "plateau":
+        return
+    if held_out is None:
+        raise ArgumentError("validation", None, "the plateau schedule needs pictures to validate on")
+    if every != 1:
+        raise ArgumentError("validate_every", every, "the plateau schedule needs the error of every epoch")
+
+
+def _module(
+    shape: Mapping[str, Any], recipe: Recipe, training: Pictures, begun: Network | None
+) -> tuple[EightLayers, list[str]]:
+    """The network as training begins, and the tensors that `begun` had nothing for."""
+    module = build({**shape, "classes": len(training.classes or ()), "dropout": recipe.dropout})
+    initialise(module, recipe.init, recipe.seed)
+    return module, [] if begun is None else carry_over(module, begun.module.state_dict())
+
+
+def _network(module: EightLayers, feed: Feed, training: Pictures, name: str) -> Network:
+    transform = feed.transform
+    mean, std = torch.as_tensor(transform.mean), torch.as_tensor(transform.std)
+    return Network(module, transform.input_size, mean, std, training.classes, name)
+
+
+def _fit(
+    network: Network,
+    feed: Feed,
+    out: Path,
+    story: Mapping[str, Any],
+    snapshots: Sequence[int],
+    resume: bool,
+    lightning: Mapping[str, Any],
+) -> bool:
+    """Train `network` in place; True in the first of the processes, which writes the files."""
+    module = network.module
+    assert isinstance(module, EightLayers)
+    trainee = Trainee(build(module.architecture), feed.recipe, module.architecture["classes"])
+    trainee.network.load_state_dict(module.state_dict())
+    out.mkdir(parents=True, exist_ok=True)
+
+    def snapshot(epoch: int) -> None:
+        module.load_state_dict(trainee.network.state_dict())
+        write(network, out / "snapshots" / f"epoch-{epoch:03d}.safetensors", {**story, "epoch": epoch})
+
+    with _lightning_kept_quiet():
+        trainer = _trainer(out, feed, Snapshots(snapshots, snapshot), lightning)
+        trainer.fit(
+            trainee,
+            feed.training_batches(trainer),
+            feed.validation_batches(trainer),
+            ckpt_path=_state(out) if resume else None,
+            weights_only=True,
+        )
+    module.load_state_dict(trainee.network.state_dict())
+    module.eval()
+    return trainer.is_global_zero
+
+
+def _trainer(out: Path, feed: Feed, snapshots: Snapshots, lightning: Mapping[str, Any]) -> L.Trainer:
+    return L.Trainer(
+        **{**lightning, "logger": _tensorboard(out) if lightning["logger"] else False},
+        max_epochs=feed.recipe.epochs,
+        gradient_clip_val=feed.recipe.clip,
+        callbacks=[
+            EpochLog(out / "log.csv", feed.sample()),
+            snapshots,
+            ProgressBar(),
+            # Runs last, so that the state is that of a finished epoch; only the newest is kept.
+            ModelCheckpoint(out, "state", save_on_train_epoch_end=True, enable_version_counter=False),
+        ],
+        default_root_dir=out,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the feed shares the pictures out, so that their order follows from the seed
+    )
+
+
+def _tensorboard(out: Path) -> TensorBoardLogger:
+    try:
+        return TensorBoardLogger(out, name="tensorboard", version="")
+    except ModuleNotFoundError as error:
+        raise ArgumentError("tensorboard", True, "needs the extra: pip install convscope[tensorboard]") from error
+
+
+def _state(out: Path) -> Path:
+    path = out / "state.ckpt"
+    if not path.exists():
+        raise TrainingError(f"nothing to resume: there is no {path}")
+    return path
+
+
+@contextmanager
+def _lightning_kept_quiet() -> Iterator[None]:
+    """Without Lightning's banners and its advice; its errors pass."""
+    loggers = [logging.getLogger(f"lightning.pytorch{part}") for part in ("", ".utilities.rank_zero")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            for advice in ADVICE:
+                warnings.filterwarnings("ignore", advice)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _story(
+    network: Network, recipe: Recipe, training: Pictures, held_out: Pictures | None, begun: Network | None
+) -> dict[str, Any]:
+    """What goes into the weights' file: the recipe, the data, what came before."""
+    parts = {"training": training, "validation": held_out}
+    data = {
+        part: {"name": pictures.name, "pictures": len(pictures), "fingerprint": pictures.fingerprint()}
+        for part, pictures in parts.items()
+        if pictures is not None
+    }
+    before = None if begun is None else {"name": begun.name, "recipe": begun.recipe}
+    return {**recipe.plain(), "convscope": version("convscope"), "data": data, "init_from": before}
+
+
+def _log(out: Path) -> list[dict[str, float]]:
+    rows = read_log(out / "log.csv")
+    return [{key: float(value) for key, value in row.items() if value} for row in rows]
+
+
+def _skipped(*parts: Pictures | None) -> dict[str, str]:
+    present = [part for part in parts if part is not None]
+    return {part.paths[index]: reason for part in present for index, reason in part.skipped.items()}
+
+
+def _report(done: Training, training: Pictures, held_out: Pictures | None, *, split: bool) -> None:
+    """`training.json`; the paths of a split are in it, so that nobody tests on what was trained on."""
+    assert isinstance(done.network.module, EightLayers)
+    content: dict[str, Any] = {
+        "architecture": done.network.module.architecture,
+        "recipe": done.network.recipe,
+        "fresh": done.fresh,
+        "log": done.log,
+        "skipped": done.skipped,
+    }
+    if split and held_out is not None:
+        content["split"] = {"training": training.paths, "validation": held_out.paths}
+    part = done.output / "training.json.part"
+    part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    part.replace(done.output / "training.json")

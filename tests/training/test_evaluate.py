@@ -1,0 +1,117 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from toys import TINY
+
+from convscope.data.sources import Pictures
+from convscope.errors import ArgumentError, DataError
+from convscope.models.network import Network
+from convscope.models.variants import build
+from convscope.models.zfnet import initialise
+from convscope.training.evaluate import combine, evaluate, hits, score
+
+CLASSES = ("class0", "class1", "class2")
+
+
+def member(seed: int, classes: tuple[str, ...] | None = CLASSES, **settings: object) -> Network:
+    module = build({**TINY, "classes": 3, **settings})
+    initialise(module, "he", seed)
+    mean, std = torch.full((3,), 0.5), torch.full((3,), 0.1)
+    return Network(module.eval(), (3, 48, 48), mean, std, classes, f"member{seed}")
+
+
+def test_ties_go_to_the_lower_class() -> None:
+    scores = torch.tensor([[0.5, 0.5, 0.1], [0.5, 0.5, 0.1], [0.2, 0.2, 0.2]])
+    assert hits(scores, torch.tensor([0, 1, 2]), 1).tolist() == [True, False, False]
+    assert hits(scores, torch.tensor([0, 1, 2]), 2).tolist() == [True, True, False]
+    assert hits(scores, torch.tensor([0, 1, 2]), 3).all()
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_k_beyond_the_classes_is_refused(k: int) -> None:
+    with pytest.raises(ArgumentError, match="1 to 3"):
+        hits(torch.rand(2, 3), torch.tensor([0, 1]), k)
+
+
+def test_the_accuracy_is_the_mean_over_classes() -> None:
+    labels = torch.tensor([0] * 90 + [1] * 10)
+    found = score(torch.tensor([[1.0, 0.0]]).expand(100, 2), labels, ("many", "few"))
+    assert found.errors == {1: pytest.approx(10)}
+    assert found.accuracy == 50
+    assert found.per_class == {"many": 100, "few": 0}
+
+
+def test_errors_agree_with_sorting(toy: Callable[..., Pictures]) -> None:
+    found = evaluate(member(0), toy(12), k=(1, 2), batch_size=5)
+    order = found.probabilities.argsort(1, descending=True)
+    for k in (1, 2):
+        missed = (order[:, :k] != found.labels[:, None]).all(1).float().mean()
+        assert found.errors[k] == pytest.approx(100 * missed.item())
+    assert torch.allclose(found.probabilities.sum(1), torch.ones(12))
+
+
+def test_ten_crops_are_the_mean_of_their_probabilities(toy: Callable[..., Pictures]) -> None:
+    network, pictures = member(1), toy(5)
+    found = evaluate(network, pictures, crops="ten", batch_size=24)
+    for index in range(5):
+        crops = network.transform.ten_crops(pictures.picture(index))
+        expected = network.module(crops).softmax(1).mean(0)
+        assert torch.allclose(found.probabilities[index], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["mean", "geometric"])
+def test_ensembles(toy: Callable[..., Pictures], rule: str) -> None:
+    one, two, pictures = member(0), member(1), toy(6)
+    alone = evaluate(one, pictures).probabilities
+    same = evaluate([one, one, one], pictures, combine_by=rule).probabilities
+    assert torch.allclose(alone, same, atol=1e-6)
+    pair = evaluate([one, two], pictures, combine_by=rule).probabilities
+    assert torch.equal(pair, evaluate([two, one], pictures, combine_by=rule).probabilities)
+    assert not torch.allclose(pair, alone)
+    assert torch.allclose(pair.sum(1), torch.ones(6))
+
+
+def test_the_rules_of_combination() -> None:
+    tables = [torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])]
+    assert torch.allclose(combine(tables), torch.tensor([[0.7, 0.3]]))
+    root = torch.tensor([[0.45, 0.05]]).sqrt()
+    assert torch.allclose(combine(tables, "geometric"), root / root.sum())
+    with pytest.raises(ArgumentError, match="mean or geometric"):
+        combine(tables, "vote")
+
+
+def test_members_that_name_other_classes_are_refused(toy: Callable[..., Pictures]) -> None:
+    with pytest.raises(DataError, match="another order"):
+        evaluate([member(0), member(1, CLASSES[::-1])], toy(6))
+
+
+def test_labels_are_found_by_the_classes_names(toy: Callable[..., Pictures]) -> None:
+    pictures = toy(6)
+    straight, turned = member(0), member(0, CLASSES[::-1])
+    assert evaluate(straight, pictures).labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert evaluate(turned, pictures).labels.tolist() == [2, 1, 0, 2, 1, 0]
+    with pytest.raises(DataError, match="no class 'class0'"):
+        evaluate(member(0, ("a", "b", "c")), pictures)
+
+
+def test_pictures_that_cannot_be_read_are_left_out_and_named() -> None:
+    good = np.full((60, 60, 3), 99, np.uint8)
+    pictures = Pictures("mixed", [good, b"nothing", good], labels=[0, 1, 2], classes=CLASSES)
+    found = evaluate(member(0), pictures)
+    assert found.labels.tolist() == [0, 2]
+    assert list(found.skipped) == ["mixed[1]"]
+
+
+@pytest.mark.parametrize(
+    ("options", "match"), [({"crops": "five"}, "centre, ten"), ({"combine_by": "vote"}, "mean or geometric")]
+)
+def test_bad_options(toy: Callable[..., Pictures], options: dict[str, str], match: str) -> None:
+    with pytest.raises(ArgumentError, match=match):
+        evaluate(member(0), toy(3), **options)  # type: ignore[arg-type]
+
+
+def test_pictures_without_classes_are_refused() -> None:
+    with pytest.raises(DataError, match="no classes"):
+        evaluate(member(0), Pictures("plain", [np.zeros((60, 60, 3), np.uint8)]))
