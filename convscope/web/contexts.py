@@ -5,7 +5,8 @@ Positions are (row, column) from 0; boxes are in pixels of the network's input.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+
+from convscope.models.network import Layer
 
 Pair = tuple[int, int]  # (rows, columns), as all sizes here
 
@@ -41,28 +42,6 @@ class Sprite:
     def origin(self, row: int, column: int) -> Pair:
         """Top and left pixel of a tile."""
         return row * self.pitch[0], column * self.pitch[1]
-
-
-@dataclass(frozen=True)
-class Field:
-    """A receptive field along (rows, columns): how many input pixels a unit sees, and how far units step."""
-
-    size: Pair
-    jump: Pair
-    start: Pair
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer of the network; `field` is None where a unit sees the whole picture."""
-
-    name: str
-    kind: str
-    channels: int
-    height: int
-    width: int
-    parameters: int | None
-    field: Field | None
 
 
 @dataclass(frozen=True)
@@ -147,7 +126,7 @@ class Excerpt:
     column: int
     box: tuple[int, int, int, int]  # top, left, bottom, right in the input; may reach past its borders
     image: int
-    suffix: str  # file type of its thumbnail
+    suffix: str  # the file type of its thumbnail
     path: str
     label: str | None
 
@@ -218,4 +197,3 @@ class Glossary:
 
 
 Page = Overview | LayerPage | FeatureMap | Glossary
-Order = Literal["strength", "rarity", "channel"]

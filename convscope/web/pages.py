@@ -1,18 +1,50 @@
 """Pages: from an atlas to a context, and from a context to HTML.
 
-Both are pure: nothing here writes a file, and the same page comes out for the report and for a server.
+    survey = Survey.of(open_atlas("out/atlas"))
+    html = render(layer_page(survey, "relu5"), Urls("../../"))
+
+Nothing here writes a file, and the same pages come out for the report and for a server.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 
+import numpy as np
+import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
 
-from convscope.web.contexts import FeatureMap, Glossary, Layer, LayerPage, Overview, Page, Sprite, Stage
-from convscope.web.drawings import FILTERS
+from convscope.atlases.store import Atlas, Channel, Entry, Info, tile_size
+from convscope.models.network import Layer
+from convscope.web.contexts import (
+    Excerpt,
+    FeatureMap,
+    Glossary,
+    Histogram,
+    Kin,
+    LayerPage,
+    Overview,
+    Page,
+    Peaks,
+    Sprite,
+    Stage,
+    Tile,
+)
+from convscope.web.drawings import FILTERS, count
+from convscope.web.sprites import within
 from convscope.web.urls import Urls
 
 SHEET = 8  # tiles a side of a sheet: 64 maps to a file
+STRIP = 12  # strongest maps of a layer on the overview
+SAMPLES = 12  # pictures on the overview
+PLATE_SIDE = 160  # pixels, at most, of the tiles on a map's own page
+SHEET_SIDE = 96  # of the tiles of a layer
+SMALL_SIDE = 72  # of those of a layer with more than MANY maps
+MANY = 512
+
 # `file:` beside 'self' for browsers that count every file on the disk as an origin of its own
 POLICY = (
     "default-src 'none'; img-src 'self' file:; style-src 'self' file:; script-src 'self' file:; "
@@ -24,6 +56,231 @@ TEMPLATES: dict[type[Page], str] = {
     FeatureMap: "feature_map.html",
     Glossary: "glossary.html",
 }
+
+
+@dataclass(frozen=True)
+class LayerSurvey:
+    """What all pages of a layer share: its maps at a glance, and which of them each picture excites.
+
+    `images` is sorted; `owners` are the channels that have them among their strongest.
+    """
+
+    layer: Layer
+    tiles: tuple[Tile, ...]  # by channel
+    images: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    plate: Sprite
+    sheet: Sprite
+
+    @property
+    def strongest(self) -> tuple[Tile, ...]:
+        """The maps in order of strength, dead ones last."""
+        return tuple(sorted(self.tiles, key=lambda tile: tile.strength))
+
+    @property
+    def strip(self) -> Sprite:
+        """The strongest maps on one picture: projections in the left half, patches in the right."""
+        return Sprite(self.sheet.height, self.sheet.width, 1, 2 * STRIP)
+
+    def shares(self, images: Sequence[int]) -> Kin | None:
+        """The map with the most of these pictures among its own, the strongest of several; None for no picture."""
+        first, last = (np.searchsorted(self.images, np.asarray(images, np.int64), side) for side in ("left", "right"))
+        owners = [self.owners[low:high] for low, high in zip(first, last, strict=True)]
+        shared = np.bincount(np.concatenate(owners), minlength=len(self.tiles)) if owners else np.zeros(1, np.int64)
+        if not shared.any():
+            return None
+        best = min(np.flatnonzero(shared == shared.max()), key=lambda channel: self.tiles[channel].strength)
+        return Kin(self.tiles[best], int(shared[best]))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """An atlas with what its pages share, read once: a few hundred bytes a map."""
+
+    atlas: Atlas
+    layers: Mapping[str, LayerSurvey]  # in the order of the network
+    thumbnails: str  # the file type of the pictures
+
+    @classmethod
+    def of(cls, atlas: Atlas) -> "Survey":
+        """Read every layer's statistics, and no tile."""
+        layers = {name: _survey(atlas, name) for name in atlas.layers}
+        first = next(atlas.pictures, None)
+        return cls(atlas, layers, suffix(first.encoded) if first else "jpg")
+
+    @property
+    def info(self) -> Info:
+        """What the atlas is of and how it was made."""
+        return self.atlas.info
+
+
+def _survey(atlas: Atlas, name: str) -> LayerSurvey:
+    channels = atlas.channels(name)
+    layer = replace(atlas.info.layer(name), name=name)  # as the atlas calls it
+    strength = _places((c.dead, -c.maximum, c.channel) for c in channels)
+    rarity = _places((c.dead, c.fires, c.channel) for c in channels)
+    tiles = tuple(
+        Tile(name, c.channel, c.maximum, c.fires, c.dead, strength[c.channel], rarity[c.channel]) for c in channels
+    )
+    table = pq.read_table(atlas.path / "top.parquet", columns=["channel", "image"], filters=[("layer", "=", name)])
+    images, owners = table["image"].to_numpy(), table["channel"].to_numpy().astype(np.int64)
+    order = np.argsort(images, kind="stable")
+    size, side = tile_size(layer, atlas.info.input_size), SHEET_SIDE if len(tiles) <= MANY else SMALL_SIDE
+    rows = next(n for n in range(1, atlas.info.top + 1) if n * n >= atlas.info.top)
+    plate = Sprite(*within(*size, PLATE_SIDE), rows, 2 * rows)
+    sheet = Sprite(*within(*size, side), SHEET, 2 * SHEET)
+    return LayerSurvey(layer, tiles, images[order], owners[order], plate, sheet)
+
+
+def _places(keys: Iterable[tuple[bool, float, int]]) -> dict[int, int]:
+    """Each channel's place in the order of the keys, which end in it."""
+    return {key[-1]: place for place, key in enumerate(sorted(keys))}
+
+
+def suffix(encoded: bytes) -> str:
+    """The file type of an encoded picture."""
+    return "png" if encoded.startswith(b"\x89PNG") else "jpg"
+
+
+def overview(survey: Survey) -> Overview:
+    """The first page."""
+    info = survey.info
+    between, rest = _between(info)
+    return Overview(
+        network=info.network,
+        input_size=info.input_size,
+        classes=info.classes or (),
+        parameters=info.parameters,
+        stages=tuple(_stage(layer, between[name]) for name, layer in survey.layers.items()),
+        rest=rest,
+        samples=_samples(survey),
+        maps=sum(len(layer.tiles) for layer in survey.layers.values()),
+        pictures=_seen(info),
+        data=info.data,
+        top=info.top,
+        made=_made(info),
+        skipped=tuple((skipped.path, skipped.reason) for skipped in info.skipped),
+    )
+
+
+def _seen(info: Info) -> int:
+    """The pictures that could be read."""
+    return info.pictures - len(info.skipped)
+
+
+def _stage(survey: LayerSurvey, between: tuple[Layer, ...]) -> Stage:
+    return Stage(
+        layer=survey.layer,
+        between=between,
+        dead=sum(tile.dead for tile in survey.tiles),
+        rare=sum(tile.rare for tile in survey.tiles),
+        strongest=tuple(tile for tile in survey.strongest[:STRIP] if not tile.dead),
+        strip=survey.strip,
+    )
+
+
+def _between(info: Info) -> tuple[dict[str, tuple[Layer, ...]], tuple[Layer, ...]]:
+    """The layers before each of the atlas' and after the last; modules that hold others are left out."""
+    own = {info.layer(name).name: name for name in info.layers}
+    holders = {name[:dot] for name in (layer.name for layer in info.table) for dot in _dots(name)}
+    found: dict[str, tuple[Layer, ...]] = {}
+    since: list[Layer] = []
+    for layer in info.table:
+        if layer.name in own:
+            found[own[layer.name]] = tuple(since)
+            since = []
+        elif layer.name not in holders:
+            since.append(layer)
+    return found, tuple(since)
+
+
+def _dots(name: str) -> list[int]:
+    return [place for place, letter in enumerate(name) if letter == "."]
+
+
+def _samples(survey: Survey) -> tuple[tuple[int, str, str], ...]:
+    """A few of the pictures in the atlas, evenly spread."""
+    images = np.unique(np.concatenate([layer.images for layer in survey.layers.values()]))
+    chosen = images[np.unique(np.linspace(0, len(images) - 1, SAMPLES).round().astype(int))] if len(images) else []
+    pictures = [survey.atlas.picture(int(image)) for image in chosen]
+    return tuple((picture.image, survey.thumbnails, picture.label or picture.path) for picture in pictures)
+
+
+def _made(info: Info) -> tuple[tuple[str, str], ...]:
+    """How the atlas was built, in words."""
+    source = "the activation" if info.start == "activation" else info.start
+    return (
+        ("Network", info.spec or info.network),
+        ("Parameters", count(info.parameters)),
+        ("Weights, SHA-256", info.weights),
+        ("Data set", info.data),
+        ("Pictures", f"{count(_seen(info))} of {count(info.pictures)} read"),
+        ("Data fingerprint", info.fingerprint),
+        ("Scan", f"top {info.top} by {info.score}, in batches of {info.batch_size}"),
+        ("Projection", f"{info.rule}, from {source}; contrast normalisation: {info.lrn}"),
+        ("Device", f"{info.device}, {info.dtype or 'float32'}"),
+        ("Versions", f"convscope {info.convscope}, torch {info.torch}"),
+    )
+
+
+def layer_page(survey: Survey, name: str) -> LayerPage:
+    """All feature maps of a layer."""
+    layer, info = survey.layers[name], survey.info
+    return LayerPage(
+        network=info.network,
+        layer=layer.layer,
+        input_size=info.input_size,
+        tiles=layer.strongest,
+        sheet=layer.sheet,
+        layers=tuple(survey.layers),
+        pictures=_seen(info),
+    )
+
+
+def feature_map(survey: Survey, entry: Entry, channel: Channel) -> FeatureMap:
+    """One feature map, from its strongest pictures and its statistics."""
+    info, layer = survey.info, survey.layers[entry.layer]
+    labels = Counter(label for label in entry.labels if label is not None)
+    histogram = Histogram(tuple(channel.histogram.tolist()), channel.low, channel.high)
+    peaks = Peaks(tuple(map(tuple, channel.peaks.tolist())), layer.layer.height, layer.layer.width)
+    return FeatureMap(
+        network=info.network,
+        layer=layer.layer,
+        input_size=info.input_size,
+        channel=entry.channel,
+        top=info.top,
+        excerpts=tuple(_excerpts(entry, survey.thumbnails)),
+        plate=layer.plate,
+        pictures=_seen(info),
+        mean=channel.mean,
+        maximum=channel.maximum,
+        fires=channel.fires,
+        dead=channel.dead,
+        place=layer.tiles[entry.channel].strength,
+        histogram=None if channel.dead else histogram,
+        peaks=peaks if channel.peaks.size > 1 and channel.peaks.any() else None,
+        labels=tuple(labels.most_common()),
+        similar=tuple(Kin(layer.tiles[other], r) for other, r in channel.similar if r > 0),
+        sheet=layer.sheet,
+        below=_neighbour(survey, entry, -1),
+        above=_neighbour(survey, entry, 1),
+    )
+
+
+def _excerpts(entry: Entry, suffix: str) -> Iterable[Excerpt]:
+    rows = zip(entry.values, entry.positions, entry.boxes, entry.images, entry.paths, entry.labels, strict=True)
+    for rank, (value, (row, column), box, image, path, label) in enumerate(rows):
+        top, left, bottom, right = (int(side) for side in box)
+        place = (top, left, bottom, right)
+        yield Excerpt(rank, float(value), int(row), int(column), place, int(image), suffix, path, label)
+
+
+def _neighbour(survey: Survey, entry: Entry, step: int) -> tuple[str, Kin | None] | None:
+    names = list(survey.layers)
+    place = names.index(entry.layer) + step
+    if not 0 <= place < len(names):
+        return None
+    return names[place], survey.layers[names[place]].shares(entry.images.tolist())
 
 
 def render(page: Page, urls: Urls) -> str:
@@ -41,7 +298,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {**FILTERS, "cell": sheet_cell, "parameters": parameters}
+    environment.filters |= {**FILTERS, "cell": sheet_cell, "parameters": parameters, "field": field}
     environment.globals |= {"version": version("convscope"), "policy": POLICY}
     return environment
 
@@ -52,11 +309,15 @@ def sheet_cell(sheet: Sprite, channel: int) -> tuple[int, int, int]:
     return number, *divmod(place, SHEET)
 
 
+def field(layer: Layer) -> tuple[int, int] | None:
+    """Height and width of what a unit sees, in pixels of the input; None: the whole picture."""
+    if layer.receptive_field is None:
+        return None
+    top, left, bottom, right = layer.receptive_field.box(0, 0)
+    return bottom - top, right - left
+
+
 def parameters(stage: Stage) -> int:
-    """Of a stage: its layer and those between; containers and repeated calls count once, with what they hold."""
-    steps: dict[str, Layer] = {}
-    for step in (*stage.between, stage.layer):
-        steps.setdefault(step.name.partition("#")[0], step)
-    return sum(
-        step.parameters or 0 for name, step in steps.items() if not any(other.startswith(name + ".") for other in steps)
-    )
+    """Of a stage: its layer and those between, a module that is called again counted once."""
+    steps = {step.name.partition("#")[0]: step.parameters for step in (*stage.between, stage.layer)}
+    return sum(steps.values())

@@ -1,0 +1,161 @@
+"""`report`: an atlas as a static site that opens from the disk, with no server and no network.
+
+    report("demo/atlas", "demo/report")       # open demo/report/index.html
+
+One sprite a feature map, one sheet for 64 of them, one file a picture. Layers are written one after another and maps
+in order, so memory stays flat and time linear. The site is written beside its place and moved there when complete.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from convscope.atlases.store import Atlas, Channel, Entry, open_atlas
+from convscope.errors import ArgumentError
+from convscope.progress import progress
+from convscope.web import pages
+from convscope.web.contexts import Glossary, Page, Pair, Sprite
+from convscope.web.pages import Survey
+from convscope.web.sprites import Pixels, compose, fit
+from convscope.web.urls import Urls
+
+MARK = "report.json"  # in every report; a folder without it is somebody else's
+
+Thumbs = dict[int, tuple[Pixels, Pixels]]  # by channel: strongest projection, its patch
+
+
+def report(atlas: Atlas | str | Path, out: str | Path) -> Path:
+    """Write the atlas as a static site into the folder `out`; returns the path of its `index.html`.
+
+    `out` may be missing, empty, or an earlier report, which is replaced as a whole. The pages are METHODS F2's: for
+    every feature map its strongest patches (V6) beside their projections (V5). The same atlas gives the same bytes.
+
+    Raises AtlasError for a folder that is no atlas, ArgumentError when `out` holds anything but a report.
+    """
+    atlas = atlas if isinstance(atlas, Atlas) else open_atlas(atlas)
+    out = Path(out)
+    _require_ours(atlas, out)
+    survey = Survey.of(atlas)
+    with _moved_to(out) as folder:
+        _write(folder, MARK, json.dumps(_mark(survey), indent=1) + "\n")
+        for file in files("convscope.web").joinpath("static").iterdir():
+            _write(folder, Urls().static(file.name), file.read_bytes())
+        for picture in atlas.pictures:
+            _write(folder, Urls().picture(picture.image, survey.thumbnails), picture.encoded)
+        _write_page(folder, pages.overview(survey))
+        _write_page(folder, Glossary(survey.info.network, survey.info.top))
+        with progress(sum(len(layer.tiles) for layer in survey.layers.values()), "writing pages") as advance:
+            for name in survey.layers:
+                for _ in _write_layer(folder, survey, name):
+                    advance(1)
+    return out / Urls().overview()
+
+
+def _write_layer(folder: Path, survey: Survey, name: str) -> Iterator[int]:
+    """Write a layer's pages and sprites; yields each channel when it is done."""
+    layer, urls = survey.layers[name], Urls()
+    first = [tile.channel for tile in layer.strongest[: pages.STRIP]]
+    strongest: Thumbs = {}
+    thumbs: Thumbs = {}
+    for entry, channel in zip(survey.atlas.entries(name), survey.atlas.channels(name), strict=True):
+        _write_map(folder, survey, entry, channel, thumbs)
+        if entry.channel in first and entry.channel in thumbs:
+            strongest[first.index(entry.channel)] = thumbs[entry.channel]
+        if (entry.channel + 1) % pages.SHEET**2 == 0 or entry.channel + 1 == len(layer.tiles):
+            number = entry.channel // pages.SHEET**2
+            _write(folder, urls.sheet(name, number, layer.sheet.suffix), _sheet(layer.sheet, thumbs))
+            thumbs = {}
+        yield entry.channel
+    _write(folder, urls.strip(name, layer.strip.suffix), _sheet(layer.strip, strongest))
+    _write_page(folder, pages.layer_page(survey, name))
+
+
+def _write_map(folder: Path, survey: Survey, entry: Entry, channel: Channel, thumbs: Thumbs) -> None:
+    """Write a map's page and plate, and put its strongest tiles among the `thumbs`."""
+    layer = survey.layers[entry.layer]
+    _write_page(folder, pages.feature_map(survey, entry, channel))
+    if len(entry):
+        tiles = entry.projections, entry.patches
+        _write(folder, Urls().plate(entry.layer, entry.channel, layer.plate.suffix), _plate(layer.plate, tiles))
+        side = layer.sheet.height, layer.sheet.width
+        thumbs[entry.channel] = fit(tiles[0][0], *side), fit(tiles[1][0], *side)
+
+
+def _plate(sprite: Sprite, kinds: tuple[Pixels, Pixels]) -> bytes:
+    """Projections in the left half, patches in the right, both by rank in rows; each (n, h, w, 3)."""
+    half = sprite.columns // 2
+    return compose(
+        sprite,
+        {
+            (rank // half, rank % half + half * side): tile
+            for side, tiles in enumerate(kinds)
+            for rank, tile in enumerate(tiles)
+        },
+    )
+
+
+def _sheet(sprite: Sprite, thumbs: Thumbs) -> bytes:
+    """Projections in the left half, patches in the right, in rows by number, counted from the sheet's first."""
+    half = sprite.columns // 2
+    cells = sprite.rows * half
+    tiles: dict[Pair, Pixels] = {}
+    for number, pair in thumbs.items():
+        row, column = divmod(number % cells, half)
+        for side, tile in enumerate(pair):
+            tiles[row, column + half * side] = tile
+    return compose(sprite, tiles)
+
+
+def _mark(survey: Survey) -> dict[str, object]:
+    info = survey.info
+    return {
+        "report": 1,
+        "convscope": version("convscope"),
+        "network": info.network,
+        "weights": info.weights,
+        "data": info.data,
+        "fingerprint": info.fingerprint,
+    }
+
+
+def _write_page(folder: Path, page: Page) -> None:
+    address = Urls().page(page)
+    _write(folder, address, pages.render(page, Urls(root="../" * address.count("/"))))
+
+
+def _write(folder: Path, address: str, content: str | bytes) -> None:
+    path = folder / address
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _require_ours(atlas: Atlas, out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise ArgumentError("out", str(out), "expected a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
+        raise ArgumentError("out", str(out), "holds something that is no report; give a new or an empty folder")
+    if atlas.path.resolve().is_relative_to(out.resolve()):
+        raise ArgumentError("out", str(out), "holds the atlas itself; give another folder")
+
+
+@contextmanager
+def _moved_to(out: Path) -> Iterator[Path]:
+    """A new folder beside `out` that takes its place when the block ends well, and vanishes when it does not."""
+    part, old = (out.resolve().with_name(f".{out.resolve().name}.{state}") for state in ("part", "old"))
+    for left in (part, old):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        yield part
+        if out.exists():
+            out.replace(old)
+        part.replace(out)
+    finally:
+        if old.exists() and not out.exists():
+            old.replace(out)
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
