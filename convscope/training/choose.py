@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from convscope.data.sources import Pictures, images
+from convscope.data.splits import per_class as split_per_class
 from convscope.errors import ArgumentError, DataError
 
 Exclude = str | Path | Sequence[str | Path]
@@ -31,9 +32,7 @@ def choose(
     if per_class is not None:
         if validation is not None:
             raise ArgumentError("validation", validation, "with per_class the rest of the pictures validates")
-        from convscope.data.splits import per_class as split_per_class
-
-        split = split_per_class(pictures.labels or [], per_class, test_cap, split_seed)
+        split = split_per_class(pictures.labels or [], per_class, test_cap, split_seed, classes=pictures.classes)
         return pictures.subset(split.train), pictures.subset(split.test)
     if validation is None:
         return pictures, None
@@ -52,14 +51,15 @@ def labelled(pictures: Pictures, exclude: Exclude = ()) -> Pictures:
     if pictures.labels is None or pictures.classes is None:
         raise DataError(f"{pictures.name} has no classes: expected class folders or a labelled data set")
     out = set(_entries([exclude] if isinstance(exclude, str | Path) else exclude))
-    chosen = pictures.subset(
+    kept = [
         place
         for place, (path, label) in enumerate(zip(pictures.paths, pictures.labels, strict=True))
         if label >= 0 and out.isdisjoint([path, *map(str, PurePosixPath(path).parents)])
-    )
-    number = {label: place for place, label in enumerate(sorted(set(chosen.labels or [])))}
-    if not number:
+    ]
+    if not kept:
         raise DataError(f"{pictures.name}: no picture with a class is left")
+    chosen = pictures.subset(kept)
+    number = {label: place for place, label in enumerate(sorted(set(chosen.labels or [])))}
     chosen.classes = tuple(pictures.classes[label] for label in number)
     chosen.labels = [number[label] for label in chosen.labels or []]
     return chosen

@@ -95,14 +95,13 @@ class Trainee(L.LightningModule):
             momentum=recipe.momentum,
             nesterov=recipe.nesterov and recipe.momentum > 0,
             weight_decay=recipe.weight_decay,
-            fused=self.device.type in ("cpu", "cuda"),
         )
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout from (seed, epoch) when an epoch begins, and set the rate of this step."""
         if batch_idx == 0:
             torch.manual_seed(hash((self.recipe.seed, self.current_epoch, self.global_rank)) % 2**63)
-            self._sums = torch.zeros(3)
+            self._sums, self.record = torch.zeros(3), {}
         elapsed = self.current_epoch + batch_idx / float(self.trainer.num_training_batches)
         self._set_rate(learning_rate(self.recipe, elapsed, self.plateau.drops))
 

@@ -159,6 +159,9 @@ def _settings(
     given = {key: value for key, value in settings.items() if value is not None}
     shape = {"side": 224, **architecture, **{key: given.pop(key) for key in SHAPE if key in given}}
     flags = {key: given.pop(key) for key in LIGHTNING if key in given}
+    if any(kind in str(flags.get("strategy")) for kind in ("spawn", "fork", "notebook")):
+        # Their processes are copies made within `fit`, after the pictures have been shared out.
+        raise ArgumentError("strategy", flags["strategy"], "expected one that starts the script again, such as ddp")
     return shape, recipe.changed(**given), flags
 
 
@@ -240,6 +243,7 @@ def _trainer(out: Path, feed: Feed, snapshots: Snapshots, lightning: Mapping[str
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        log_every_n_steps=1,  # nothing is logged by step; a larger value only brings a warning
         use_distributed_sampler=False,  # the feed shares the pictures out, so that their order follows from the seed
     )
 
