@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from convscope.errors import ArgumentError, PictureError
@@ -61,13 +61,11 @@ def _load(source: Source) -> Image.Image:
 
 
 def _too_large(size: str) -> str:
-    return (
-        f"{size}: too large to decode safely, at most PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS}"
-    )
+    return f"{size}: too large to decode safely, at most PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS}"
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "not a picture in any known format"
     if isinstance(error, OSError) and error.strerror:  # the path is in the name already
         return error.strerror.lower()
@@ -75,7 +73,13 @@ def _reason(error: Exception) -> str:
 
 
 def _open(source: Path | str | bytes) -> Image.Image:
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    if isinstance(source, bytes):
+        data = source
+    else:
+        path = Path(source)
+        if path.exists() and not path.is_file():  # a pipe would never end
+            raise PictureError("a folder, expected a picture" if path.is_dir() else "not a regular file")
+        data = path.read_bytes()
     if not data:
         raise PictureError("empty, 0 bytes")
     return Image.open(io.BytesIO(data))
@@ -145,9 +149,7 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     return np.array(load_picture(data))
 
 
-def display(
-    pixels: Tensor, *, contrast: Literal["max", "percentile"] = "max", gain: float = 1.0
-) -> NDArray[np.uint8]:
+def display(pixels: Tensor, *, contrast: Literal["max", "percentile"] = "max", gain: float = 1.0) -> NDArray[np.uint8]:
     """Projections (..., C, H, W) as pictures (..., H, W, 3) uint8, zero at mid-grey (V5).
 
     v = 0.5 + 0.5 * gain * R / m, clipped; m is the largest |R| of each picture ("max") or its 99.5th percentile
@@ -164,9 +166,7 @@ def display(
         raise ArgumentError("pixels", float(values[where]), f"not finite at {where}")
     size = values.abs().flatten(-3)  # (..., C H W)
     largest = size.amax(-1) if contrast == "max" else torch.quantile(size, 0.995, dim=-1)
-    largest = torch.where(
-        largest > 0, largest, size.amax(-1)
-    )  # fewer than 0.5 % of the pixels differ from zero
+    largest = torch.where(largest > 0, largest, size.amax(-1))  # fewer than 0.5 % of the pixels differ from zero
     if (largest == 0).any():
         warnings.warn("a projection is zero everywhere: shown as uniform grey", stacklevel=2)
     scale = torch.where(largest > 0, largest, torch.ones_like(largest))[..., None, None, None]

@@ -15,7 +15,6 @@ from torch import Tensor
 from convscope.data.preprocess import cover
 from convscope.data.sources import Pictures, batches
 
-
 COARSE_SIDE, CONFIRM_SIDE = 32, 128
 BLOCK = 4096  # rows of `a` multiplied at once: 4,096 x 9,145 correlations take 150 MB
 
@@ -44,7 +43,7 @@ def candidates(a: Pictures, b: Pictures, *, coarse: float = 0.95, mirrored: bool
     theirs, right = _descriptors(b)
     pairs = []
     for flip in (False, True) if mirrored else (False,):
-        other = theirs.unflatten(1, (COARSE_SIDE, COARSE_SIDE)).flip(2).flatten(1) if flip else theirs
+        other = theirs.reshape(-1, COARSE_SIDE, COARSE_SIDE).flip(2).flatten(1) if flip else theirs
         for start in range(0, len(ours), BLOCK):
             ncc = ours[start : start + BLOCK] @ other.T
             for row, column in (ncc >= coarse).nonzero().tolist():

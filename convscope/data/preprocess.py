@@ -66,9 +66,7 @@ class Preprocess:
     def __post_init__(self) -> None:
         channels, height, width = self.input_size
         if channels not in (1, 3) or height < 1 or width < 1:
-            raise ArgumentError(
-                "input_size", self.input_size, "expected (C, H, W) with C 1 or 3, H and W at least 1"
-            )
+            raise ArgumentError("input_size", self.input_size, "expected (C, H, W) with C 1 or 3, H and W at least 1")
         object.__setattr__(self, "resized", self._resized())
         object.__setattr__(self, "mean_table", self._table("mean", self.mean))
         object.__setattr__(self, "std_table", self._table("std", self.std))
@@ -85,9 +83,7 @@ class Preprocess:
         else:
             size = self.resize
         if size[0] < height or size[1] < width:
-            raise ArgumentError(
-                "resize", self.resize, f"expected at least the input size, {height} x {width}"
-            )
+            raise ArgumentError("resize", self.resize, f"expected at least the input size, {height} x {width}")
         return size
 
     def _table(self, name: str, given: PerChannel) -> Tensor:
@@ -131,9 +127,7 @@ class Preprocess:
         pixels = torch.as_tensor(pixels)
         channels, height, width = self.input_size
         if pixels.ndim != 4 or pixels.dtype != torch.uint8 or pixels.shape[3] not in (3, channels):
-            raise ArgumentError(
-                "pixels", f"{pixels.dtype} {tuple(pixels.shape)}", "expected uint8 (N, h, w, 3)"
-            )
+            raise ArgumentError("pixels", f"{pixels.dtype} {tuple(pixels.shape)}", "expected uint8 (N, h, w, 3)")
         if channels == 1 and pixels.shape[3] == 3:
             pixels = torch.from_numpy(_grey(pixels.cpu().numpy(), 1)).to(pixels.device)
         value = pixels.permute(0, 3, 1, 2).float().div_(255)
@@ -163,9 +157,7 @@ class Preprocess:
             whole = self.normalise(square[None])[0]
             crops = torch.stack([whole[:, r : r + height, c : c + width] for r, c in self.offsets()])
         else:
-            crops = self.normalise(
-                torch.stack([square[r : r + height, c : c + width] for r, c in self.offsets()])
-            )
+            crops = self.normalise(torch.stack([square[r : r + height, c : c + width] for r, c in self.offsets()]))
         return torch.cat([crops, crops.flip(3)])
 
     def picture(self, x: Tensor) -> NDArray[np.uint8]:
