@@ -1,7 +1,7 @@
 """Which pictures take part: those with a class, not excluded, and of a seeded split the wanted part (METHODS D2)."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from convscope.data.sources import Pictures, images
@@ -50,11 +50,11 @@ def labelled(pictures: Pictures, exclude: Exclude = ()) -> Pictures:
     """
     if pictures.labels is None or pictures.classes is None:
         raise DataError(f"{pictures.name} has no classes: expected class folders or a labelled data set")
-    out = set(_entries([exclude] if isinstance(exclude, str | Path) else exclude))
+    out = _excluded([exclude] if isinstance(exclude, str | Path) else exclude, pictures.paths)
     kept = [
         place
         for place, (path, label) in enumerate(zip(pictures.paths, pictures.labels, strict=True))
-        if label >= 0 and out.isdisjoint([path, *map(str, PurePosixPath(path).parents)])
+        if label >= 0 and out.isdisjoint(_self_and_parents(path))
     ]
     if not kept:
         raise DataError(f"{pictures.name}: no picture with a class is left")
@@ -65,13 +65,21 @@ def labelled(pictures: Pictures, exclude: Exclude = ()) -> Pictures:
     return chosen
 
 
-def _entries(exclude: Sequence[str | Path]) -> Iterator[str]:
+def _excluded(exclude: Sequence[str | Path], paths: Sequence[str]) -> set[str]:
+    """The named paths and folders, those that files list among them."""
+    known = {name for path in paths for name in _self_and_parents(path)}
+    out: set[str] = set()
     for entry in exclude:
-        path = Path(entry)
-        if path.is_file():
-            with path.open(newline="") as file:
-                yield from (row[0] for row in csv.reader(file) if row)
-        elif isinstance(entry, Path) or path.suffix in (".csv", ".txt"):
-            raise ArgumentError("exclude", str(entry), "no such file")
+        name = Path(entry).as_posix()
+        if Path(entry).is_file():
+            with Path(entry).open(newline="") as file:
+                out |= {row[0] for row in csv.reader(file) if row}
+        elif name in known:
+            out.add(name)
         else:
-            yield entry.rstrip("/")
+            raise ArgumentError("exclude", name, "no such file with a list, and no such picture or folder")
+    return out
+
+
+def _self_and_parents(path: str) -> list[str]:
+    return [path, *map(str, PurePosixPath(path).parents)]

@@ -13,7 +13,7 @@ def test_excluded_files_and_folders_are_left_out_and_labels_close_ranks(
 ) -> None:
     listed = tmp_path / "overlap.csv"
     listed.write_text("path,partner\nclass0/000.png,x\n")
-    left = labelled(toy(9), [listed, "class1", "class2/005.png"])
+    left = labelled(toy(9), [listed, Path("class1"), "class2/005.png"])
     assert left.paths == ["class2/002.png", "class0/003.png", "class0/006.png", "class2/008.png"]
     assert left.classes == ("class0", "class2")
     assert left.labels == [1, 0, 0, 1]
@@ -30,8 +30,9 @@ def test_errors(toy: Callable[..., Pictures]) -> None:
         labelled(toy(3), ["class0", "class1", "class2"])
     with pytest.raises(DataError, match="no classes"):
         labelled(Pictures("some", [b""]))
-    with pytest.raises(ArgumentError, match="no such file"):
-        labelled(toy(3), [Path("nowhere")])
+    for nowhere in (Path("nowhere"), "nowhere.csv", "class7/000.png"):
+        with pytest.raises(ArgumentError, match="no such file"):
+            labelled(toy(3), [nowhere])
 
 
 def test_without_a_split_there_is_nothing_held_out(toy: Callable[..., Pictures]) -> None:
