@@ -21,7 +21,8 @@ def _centred(pictures: Pixels) -> NDArray[np.float64]:
     values = np.asarray(pictures, np.float64)
     if values.ndim != 4 or values.shape[3] != 3:
         raise ArgumentError("pictures", values.shape, "expected (n, h, w, 3)")
-    rows: NDArray[np.float64] = (values - values.mean((1, 2), keepdims=True)).reshape(len(values), -1)
+    n, h, w, channels = values.shape
+    rows: NDArray[np.float64] = (values - values.mean((1, 2), keepdims=True)).reshape(n, h * w * channels)
     return rows
 
 
@@ -52,7 +53,7 @@ def concentration(pictures: Pixels) -> float | None:
     projections. None when every picture is of one colour.
     """
     rows = _centred(pictures)
-    energy = np.sort((rows.reshape(len(rows), -1, 3) ** 2).sum(2), axis=1)[:, ::-1]
+    energy = np.sort((rows.reshape(*rows.shape[:1], rows.shape[1] // 3, 3) ** 2).sum(2), axis=1)[:, ::-1]
     total = energy.sum(1)
     count = max(1, round(SHARE * energy.shape[1]))
     shares = energy[total > 0, :count].sum(1) / total[total > 0]

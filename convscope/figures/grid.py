@@ -4,6 +4,7 @@ Knows nothing of networks: arrays (H, W, 3) uint8 in, one array or one matplotli
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -78,3 +79,13 @@ def heading(figure: Figure, text: str, left: float, top: float, size: float = 13
     """A line of text whose baseline is `top` pixels below the figure's upper edge."""
     width, height = figure.get_size_inches() * DPI
     figure.text(left / width, 1 - top / height, text, color=colour, fontsize=size)
+
+
+def cut(pixels: NDArray[Any], box: Sequence[int], fill: float = 128) -> NDArray[Any]:
+    """What lies in the box (top, left, bottom, right; exclusive) of pixels (H, W, C); `fill` outside them (V6)."""
+    top, left, bottom, right = box
+    inside = pixels[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    tile = np.full((bottom - top, right - left, *pixels.shape[2:]), fill, pixels.dtype)
+    down, across = max(-top, 0), max(-left, 0)
+    tile[down : down + inside.shape[0], across : across + inside.shape[1]] = inside
+    return tile

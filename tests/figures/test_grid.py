@@ -50,3 +50,11 @@ def test_nothing_to_show_is_an_error() -> None:
         grid.mosaic([], 3, side=4)
     with pytest.raises(ArgumentError, match=r"\(h, w, 3\)"):
         grid.fitted(np.zeros((3, 3), np.uint8), 4)
+
+
+def test_a_box_beyond_the_border_is_filled() -> None:
+    pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    tile_ = grid.cut(pixels, (-1, 0, 3, 1), fill=9)
+    assert tile_.shape == (4, 1, 3)
+    np.testing.assert_array_equal(tile_[1:3, 0], pixels[:, 0])
+    assert (tile_[[0, 3]] == 9).all()

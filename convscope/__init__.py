@@ -1,0 +1,71 @@
+"""A microscope for convolutional networks.
+
+    net = convscope.load("zfnet128")
+    atlas = convscope.atlas(net, convscope.images("gallery"), "out/atlas")
+
+Names are imported when first used, so that `import convscope` and `convscope --help` cost next to nothing.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convscope.atlases.build import atlas
+    from convscope.atlases.scan import scan
+    from convscope.atlases.store import open_atlas
+    from convscope.data.overlap import overlaps
+    from convscope.data.sources import images
+    from convscope.errors import ConvscopeError
+    from convscope.experiments.project import project
+    from convscope.models.catalog import load
+    from convscope.models.network import Network
+    from convscope.training.recipe import Recipe
+    from convscope.training.run import evaluate, train
+    from convscope.web.site import report
+
+__all__ = [
+    "ConvscopeError",
+    "Network",
+    "Recipe",
+    "atlas",
+    "evaluate",
+    "images",
+    "load",
+    "open_atlas",
+    "overlaps",
+    "project",
+    "report",
+    "scan",
+    "train",
+]
+
+_HOMES = {  # where each public name lives; tests/test_exports.py holds this to the imports above
+    "ConvscopeError": "errors",
+    "Network": "models.network",
+    "Recipe": "training.recipe",
+    "atlas": "atlases.build",
+    "evaluate": "training.run",
+    "images": "data.sources",
+    "load": "models.catalog",
+    "open_atlas": "atlases.store",
+    "overlaps": "data.overlap",
+    "project": "experiments.project",
+    "report": "web.site",
+    "scan": "atlases.scan",
+    "train": "training.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("convscope")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'convscope' has no attribute {name!r}")
+    value = getattr(import_module(f"convscope.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

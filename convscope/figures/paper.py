@@ -1,0 +1,71 @@
+"""The paper's figures from results of ours: Figure 2 from an atlas, one activation under several unpoolings.
+
+Knows nothing of how the results came about.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from convscope.atlases.sample import Sample
+from convscope.atlases.store import Entry
+from convscope.errors import ArgumentError
+from convscope.figures.grid import FAINT, beside, canvas, heading, mosaic, place
+
+Pixels = NDArray[np.uint8]
+
+TILE, COLUMNS, GAP, LEFT = 40, 4, 18, 28  # pixels of a tile; maps to a row; between maps; the margin
+
+
+def figure2(chosen: Sample) -> Figure:
+    """Per layer, the chosen maps: their projections, 3 x 3, beside the patches, 3 x 3, strongest first (F2).
+
+    Cells stay empty where a map fired in fewer pictures.
+    """
+    if not chosen.entries:
+        raise ArgumentError("chosen", "no layer", "expected at least one")
+    block = 3 * (TILE + 2) - 2
+    wide = COLUMNS * (2 * block + 6 + GAP) - GAP
+    heights = [-(-len(entries) // COLUMNS) * (block + GAP + 16) + 34 for entries in chosen.entries.values()]
+    figure = canvas(wide + 2 * LEFT, sum(heights) + 24)
+    top = 24
+    for (layer, entries), height in zip(chosen.entries.items(), heights, strict=True):
+        heading(figure, layer, LEFT, top + 12)
+        for number, entry in enumerate(entries):
+            row, column = divmod(number, COLUMNS)
+            x, y = LEFT + column * (2 * block + 6 + GAP), top + 38 + row * (block + GAP + 16)
+            place(figure, plate(entry), x, y, title=_caption(entry), size=7)
+        top += height
+    return figure
+
+
+def plate(entry: Entry, side: int = TILE, top: int = 9, columns: int = 3) -> Pixels:
+    """The projections of a feature map beside its patches, (H, W, 3) uint8."""
+    halves = [_filled(list(tiles), top) for tiles in (entry.projections, entry.patches)]
+    return beside(*(mosaic(tiles, columns, side=side) for tiles in halves))
+
+
+def _filled(tiles: list[Pixels], count: int) -> list[Pixels | None]:
+    return [*tiles[:count], *[None] * (count - len(tiles))]
+
+
+def _caption(entry: Entry) -> str:
+    return f"{entry.channel}" if len(entry) else f"{entry.channel}: dead"
+
+
+def unpoolings(patch: Pixels, projections: Mapping[str, Pixels], title: str, side: int = 220) -> Figure:
+    """One activation projected under several unpoolings beside what the unit saw (V2's comparison).
+
+    `patch` and the projections by unpooling, each (h, w, 3) uint8 of the same box of the picture.
+    """
+    if not projections:
+        raise ArgumentError("projections", "none", "expected at least one")
+    tiles: Sequence[tuple[str, Pixels]] = [("the picture", patch), *projections.items()]
+    figure = canvas(LEFT + len(tiles) * (side + 14) - 14 + LEFT, side + 96)
+    heading(figure, title, LEFT, 32)
+    for number, (name, pixels) in enumerate(tiles):
+        place(figure, mosaic([pixels], 1, side=side), LEFT + number * (side + 14), 66, title=name)
+    heading(figure, "zero is mid-grey; each projection is scaled by its own largest value", LEFT, side + 86, 7, FAINT)
+    return figure
