@@ -66,7 +66,7 @@ class Dag(nn.Module):
         super().__init__()
         torch.manual_seed(seed)
         self.steps = steps
-        self.layers = nn.ModuleList()
+        self.layers, self.out = nn.ModuleList(), nn.Identity()
         width = 3
         for kind, k, s, p, _ in steps:
             if kind == "conv":
@@ -91,7 +91,7 @@ class Dag(nn.Module):
                 x = torch.cat([F.relu(branch(x)) for branch in layer], 1)
             else:
                 x = layer(x)
-        return x
+        return self.out(x)
 
 
 def dags() -> st.SearchStrategy[Dag]:
