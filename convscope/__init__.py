@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from convscope.experiments.project import project
     from convscope.models.catalog import load
     from convscope.models.network import Network
+    from convscope.training.evaluate import evaluate
     from convscope.training.recipe import Recipe
-    from convscope.training.run import evaluate, train
+    from convscope.training.run import train
     from convscope.web.site import report
 
 __all__ = [
@@ -45,7 +46,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "Network": "models.network",
     "Recipe": "training.recipe",
     "atlas": "atlases.build",
-    "evaluate": "training.run",
+    "evaluate": "training.evaluate",
     "images": "data.sources",
     "load": "models.catalog",
     "open_atlas": "atlases.store",

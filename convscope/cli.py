@@ -401,7 +401,7 @@ def evaluate(
 
     With --per-class only the pictures that a training with the same split never saw count.
     """
-    from convscope.training.run import evaluate as run
+    from convscope.training.evaluate import evaluate as run
 
     members, pictures = [_load(name) for name in (network, *(also or []))], _images(images)
     settings: dict[str, Any] = {

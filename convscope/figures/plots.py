@@ -75,5 +75,6 @@ def overlap(a: Pictures, b: Pictures, pairs: Sequence[Pair]) -> Figure:
 def _square(pictures: Pictures, index: int) -> Pixels:
     image = pictures.picture(index)
     image.thumbnail((192, 192))
-    side = max(image.size)
-    return cut(np.asarray(image), (0, 0, side, side))
+    side, (width, height) = max(image.size), image.size
+    top, left = (height - side) // 2, (width - side) // 2
+    return cut(np.asarray(image), (top, left, top + side, left + side), fill=36)

@@ -1,0 +1,48 @@
+"""`__all__` is what the package exports, each name lives where it says, and importing it is cheap."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import convscope
+
+
+def announced() -> dict[str, str]:
+    """The public names as the type checker sees them: {name: module}."""
+    tree = ast.parse(Path(str(convscope.__file__)).read_text(encoding="utf-8"))
+    branch = next(node for node in tree.body if isinstance(node, ast.If))
+    return {
+        alias.name: str(node.module).removeprefix("convscope.")
+        for node in branch.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def test_the_lists_of_public_names_agree() -> None:
+    assert convscope.__all__ == sorted(convscope.__all__, key=lambda name: (not name[0].isupper(), name))
+    assert announced() == convscope._HOMES
+    assert set(convscope.__all__) == set(convscope._HOMES)
+
+
+@pytest.mark.parametrize("name", convscope.__all__)
+def test_every_public_name_is_there_and_documented(name: str) -> None:
+    value = getattr(convscope, name)
+    assert value.__module__ == f"convscope.{convscope._HOMES[name]}"
+    assert value.__doc__
+    assert name in dir(convscope)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'microscope'"):
+        _ = convscope.microscope
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    heavy = "{'torch', 'numpy', 'PIL', 'matplotlib', 'lightning', 'rich'}"
+    code = f"import sys, convscope, convscope.cli; print(*({heavy} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""
