@@ -8,6 +8,7 @@ import lightning as L
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -37,7 +38,7 @@ class Feed:
         self.recipe, self.workers = recipe, workers
         size = (3, side, side)
         squares, kept = decode(training, Preprocess(size), cache)
-        mean, std = (begun is not None and _tables_of(begun)) or _tables(squares, recipe)
+        mean, std = _tables(squares, recipe) if begun is None else _tables_of(begun, squares.shape[1:3])
         self.transform = Preprocess(size, _channels_first(mean), _channels_first(std))
         crops: Mapping[str, Any] = {"crops": recipe.crops, "jitter": recipe.jitter, "seed": recipe.seed}
         self.training = Squares(squares, _labels(training, kept), (side, side), mean, std, **crops)
@@ -88,12 +89,18 @@ def _tables(squares: Bytes, recipe: Recipe) -> tuple[Table, Table]:
     return mean, np.full(3, 1 / 255)
 
 
-def _tables_of(begun: Network) -> tuple[Table, Table] | None:
-    """Mean and std of a network to begin from; None when they are pictures, which fit one size only."""
-    mean, std = (torch.as_tensor(table, dtype=torch.float64) for table in (begun.mean, begun.std))
-    if mean.numel() != 3 or std.numel() != 3:
-        return None
-    return mean.reshape(3).numpy(), std.reshape(3).numpy()
+def _tables_of(begun: Network, size: tuple[int, ...]) -> tuple[Table, Table]:
+    """Mean and std of the network to begin from, which its weights expect (T1); pictures are brought to size."""
+    tables = []
+    for given in (begun.mean, begun.std):
+        table = torch.as_tensor(given, dtype=torch.float64)
+        table = table.reshape(len(table), -1, table.shape[-1]) if table.ndim == 3 else table[:, None, None]
+        if table[0].numel() > 1:
+            table = F.interpolate(table[None], size, mode="bilinear", antialias=True)[0]
+            tables.append(table.permute(1, 2, 0).numpy())
+        else:
+            tables.append(table.flatten().numpy())
+    return tables[0], tables[1]
 
 
 def _channels_first(table: Table) -> Tensor:

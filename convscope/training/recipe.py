@@ -87,7 +87,6 @@ class Recipe:
 
 
 PAPER = Recipe()
-PAPER_ALEXNET = Recipe(weight_decay=5e-4)
 SCALED = Recipe(
     epochs=20,
     lr=0.03,
@@ -101,7 +100,15 @@ SCALED = Recipe(
     crops="random",
     unit_scale=True,
 )
-RECIPES: Mapping[str, Recipe] = {"paper": PAPER, "paper-alexnet": PAPER_ALEXNET, "scaled": SCALED}
+RECIPES: Mapping[str, Recipe] = {"paper": PAPER, "scaled": SCALED}
+
+
+def named(name: str, base: str = "zfnet") -> Recipe:
+    """The recipe of this name for a network of this base: the paper's has a weight decay for AlexNet only (T4)."""
+    if name not in RECIPES:
+        raise ArgumentError("recipe", name, f"expected one of {', '.join(RECIPES)}")
+    recipe = RECIPES[name]
+    return replace(recipe, weight_decay=5e-4) if base == "alexnet" else recipe
 
 
 def cosine(elapsed: float, *, lr: float, lr_min: float = 0.0, cycle: float, cycle_mult: float = 1.0) -> float:

@@ -34,7 +34,7 @@ from convscope.training.choose import Exclude, choose
 from convscope.training.evaluate import Evaluation, evaluate
 from convscope.training.feed import Feed
 from convscope.training.module import Trainee
-from convscope.training.recipe import RECIPES, SNAPSHOTS, Recipe
+from convscope.training.recipe import SNAPSHOTS, Recipe, named
 from convscope.training.weights import carry_over, write
 
 __all__ = ["ARCHITECTURES", "Evaluation", "Training", "evaluate", "train"]
@@ -73,7 +73,7 @@ def train(
     *,
     validation: object | None = None,
     architecture: str | Mapping[str, Any] = "zfnet",
-    recipe: str | Recipe = "paper",
+    recipe: str | Recipe | None = None,
     init_from: str | Network | None = None,
     exclude: Exclude = (),
     per_class: int | None = None,
@@ -98,7 +98,8 @@ def train(
         validation: pictures to validate on, with the same classes. With `per_class` a seeded split of the pictures
             instead: so many of every class to train on, up to `test_cap` of the rest to validate (METHODS D2).
         architecture: a name in `ARCHITECTURES`, or settings for `build`; the classes are those of the pictures.
-        recipe: "paper" (METHODS T4 to T9), "paper-alexnet" (with M2's weight decay), "scaled", or a `Recipe`.
+        recipe: "paper" (METHODS T4 to T9), "scaled" (our own for small networks), or a `Recipe`; by default the paper's
+            for the paper's networks, and for `zfnet128` its own.
         init_from: a network to begin from, as `convscope.load` spells it: every tensor that fits is carried over,
             `fc6` also from another picture size, and the transform where it is per channel.
         exclude: a file of relative paths, one a line or the first column of a CSV, or paths; folders count whole.
@@ -138,24 +139,25 @@ def train(
         lightning = {"logger": tensorboard, "check_val_every_n_epoch": validate_every, **flags}
         first = _fit(network, feed, Path(output), story, snapshots, resume, lightning)
         done = Training(network, _log(Path(output)), fresh, _skipped(training, held_out), Path(output))
+        network.recipe = {**story, "epoch": chosen.epochs}
         if first:
-            write(network, done.output / "network.safetensors", story | {"epoch": chosen.epochs}, half=half)
+            write(network, done.output / "network.safetensors", network.recipe, half=half)
             _report(done, training, held_out, split=per_class is not None)
     return done
 
 
 def _settings(
-    architecture: str | Mapping[str, Any], recipe: str | Recipe, settings: Mapping[str, Any]
+    architecture: str | Mapping[str, Any], recipe: str | Recipe | None, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Recipe, dict[str, Any]]:
     """The architecture, the recipe and Lightning's flags, each with the settings that belong to it."""
+    if recipe is None:
+        recipe = "scaled" if architecture == "zfnet128" else "paper"
     if isinstance(architecture, str):
         if architecture not in ARCHITECTURES:
             raise ArgumentError("architecture", architecture, f"expected one of {', '.join(ARCHITECTURES)}")
         architecture = ARCHITECTURES[architecture]
     if isinstance(recipe, str):
-        if recipe not in RECIPES:
-            raise ArgumentError("recipe", recipe, f"expected one of {', '.join(RECIPES)}")
-        recipe = RECIPES[recipe]
+        recipe = named(recipe, str(architecture.get("base")))
     given = {key: value for key, value in settings.items() if value is not None}
     shape = {"side": 224, **architecture, **{key: given.pop(key) for key in SHAPE if key in given}}
     flags = {key: given.pop(key) for key in LIGHTNING if key in given}

@@ -4,14 +4,16 @@ from itertools import pairwise
 import pytest
 
 from convscope.errors import ArgumentError, TrainingError
-from convscope.training.recipe import PAPER, PAPER_ALEXNET, RECIPES, Plateau, Recipe, cosine, learning_rate
+from convscope.training.recipe import PAPER, RECIPES, Plateau, Recipe, cosine, learning_rate, named
 
 
 def test_the_default_is_the_papers() -> None:
     assert RECIPES["paper"] == PAPER == Recipe()
     assert (PAPER.batch_size, PAPER.momentum, PAPER.lr, PAPER.epochs) == (128, 0.9, 1e-2, 70)
     assert (PAPER.dropout, PAPER.radius, PAPER.init, PAPER.crops) == (0.5, 0.1, "gaussian", "ten")
-    assert (PAPER.weight_decay, PAPER_ALEXNET.weight_decay) == (0, 5e-4)
+    assert [named("paper", base).weight_decay for base in ("zfnet", "alexnet")] == [0, 5e-4]
+    with pytest.raises(ArgumentError, match="paper, scaled"):
+        named("best")
 
 
 def test_cosine_starts_high_is_mean_in_the_middle_and_restarts() -> None:

@@ -205,6 +205,28 @@ def test_the_papers_recipe(toy: Callable[..., Pictures], tmp_path: Path) -> None
     assert len(found.probabilities) == 9
 
 
+def test_a_mean_picture_goes_along_to_another_size(toy: Callable[..., Pictures], tmp_path: Path) -> None:
+    paper = {"recipe": "paper", "schedule": "constant", "epochs": 1, "batch_size": 16, "architecture": TINY}
+    begun = train(toy(20), tmp_path / "begun", **paper)
+    again = train(toy(20, seed=5), tmp_path / "same", init_from=begun.network, **paper)
+    larger = train(toy(20, seed=5), tmp_path / "larger", init_from=begun.network, side=96, **paper)
+    own, same_size, other = (torch.as_tensor(done.network.mean) for done in (begun, again, larger))
+    assert torch.allclose(own, same_size)
+    assert other.shape == (3, 110, 110)
+    assert torch.allclose(other.mean((1, 2)), own.mean((1, 2)), atol=1e-3)
+
+
+def test_defaults_follow_the_network(toy: Callable[..., Pictures], tmp_path: Path) -> None:
+    small = {"maps": (4, 4, 4, 4, 4), "fc": (4, 4), "epochs": 2, "batch_size": 16}
+    own = train(toy(16), tmp_path / "own", architecture="zfnet128", **small)
+    paper = train(
+        toy(16), tmp_path / "paper", architecture="alexnet", side=64, validation=toy(3), groups=(1, 1, 1, 1, 1), **small
+    )
+    assert own.network.recipe["schedule"] == "cosine"
+    assert paper.network.recipe["schedule"] == "plateau"
+    assert paper.network.recipe["weight_decay"] == 5e-4
+
+
 def test_the_plateau_needs_validation(toy: Callable[..., Pictures], tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="validate on"):
         train(toy(12), tmp_path, architecture=TINY)
