@@ -5,6 +5,7 @@ size, workers, processes or what was interrupted. So a sampler's key carries the
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,34 +25,37 @@ from convscope.progress import progress
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
+CHUNK = 512  # pictures decoded ahead of the one that is written
+
 
 def decode(pictures: Pictures, transform: Preprocess, cache: Path | None = None) -> tuple[Bytes, list[int]]:
     """All pictures as squares (METHODS T1 1-3), (n, R, R, 3) uint8, and the indices of those that could be read.
 
-    With `cache`, a folder, the squares are kept on disk and mapped, so that a later run need not decode.
+    With `cache`, a folder, the squares are kept in a file and mapped, so that they need not fit into memory and a
+    later run need not decode. The file is known by the source's name and its list of files, not by their content.
     """
-    path = None
-    if cache is not None:
-        key = hashlib.sha256(f"{pictures.fingerprint()} {transform.resized}".encode())
-        path = cache / f"squares-{key.hexdigest()[:16]}.npy"
-        if path.exists():
-            kept = np.load(path.with_suffix(".kept.npy")).tolist()
-            pictures.skipped |= dict.fromkeys(set(range(len(pictures))) - set(kept), "unreadable when it was cached")
-            return np.load(path, mmap_mode="r"), kept
-    squares, kept_indices = _decode(pictures, transform)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path.with_suffix(".kept.npy"), np.array(kept_indices))
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, squares)
+    shape = (len(pictures), *transform.resized, 3)
+    if cache is None:
+        squares = np.empty(shape, np.uint8)
+        kept = _fill(squares, pictures, transform)
+        return squares[: len(kept)], kept
+    key = hashlib.sha256(f"{pictures.name} {pictures.fingerprint()} {transform.resized}".encode())
+    path = cache / f"squares-{key.hexdigest()[:16]}.npy"
+    places = path.with_suffix(".kept.npy")
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        squares = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+        np.save(places, _fill(squares, pictures, transform))
+        del squares  # flushed before it moves
         partial.replace(path)  # in one move: a killed run leaves no half file under the final name
-        squares = np.load(path, mmap_mode="r")
-    return squares, kept_indices
+    kept = np.load(places).tolist()
+    pictures.skipped |= dict.fromkeys(set(range(len(pictures))) - set(kept), "unreadable when it was cached")
+    return np.load(path, mmap_mode="r")[: len(kept)], kept
 
 
-def _decode(pictures: Pictures, transform: Preprocess) -> tuple[Bytes, list[int]]:
-    rows, columns = transform.resized
-    squares = np.empty((len(pictures), rows, columns, 3), np.uint8)
+def _fill(squares: Bytes, pictures: Pictures, transform: Preprocess) -> list[int]:
+    """Write the squares of the readable pictures one after another; returns the pictures' indices."""
     kept: list[int] = []
 
     def square(index: int) -> Bytes | None:
@@ -61,14 +65,16 @@ def _decode(pictures: Pictures, transform: Preprocess) -> tuple[Bytes, list[int]
             return None
 
     with progress(len(pictures), f"decoding {pictures.name}") as advance, ThreadPoolExecutor(4) as pool:
-        for index, pixels in enumerate(pool.map(square, range(len(pictures)))):
-            advance(1)
-            if pixels is not None:
-                squares[len(kept)] = pixels
-                kept.append(index)
+        for start in range(0, len(pictures), CHUNK):
+            indices = range(start, min(start + CHUNK, len(pictures)))
+            for index, pixels in zip(indices, pool.map(square, indices), strict=True):
+                advance(1)
+                if pixels is not None:
+                    squares[len(kept)] = pixels
+                    kept.append(index)
     if not kept:
         raise DataError(f"{pictures.name}: none of its {len(pictures)} pictures can be read")
-    return squares[: len(kept)], kept
+    return kept
 
 
 def mean_picture(squares: Bytes) -> npt.NDArray[np.float64]:
