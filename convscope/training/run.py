@@ -8,6 +8,8 @@ OUT holds `network.safetensors` (the last weights), `snapshots/epoch-NNN.safeten
 
 import json
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -215,7 +217,7 @@ def _fit(
         module.load_state_dict(trainee.network.state_dict())
         write(network, out / "snapshots" / f"epoch-{epoch:03d}.safetensors", {**story, "epoch": epoch})
 
-    with _lightning_kept_quiet():
+    with _lightning_kept_quiet(), _interruptible():
         trainer = _trainer(out, feed, Snapshots(snapshots, snapshot), lightning)
         trainer.fit(
             trainee,
@@ -279,6 +281,19 @@ def _lightning_kept_quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning answers an interrupt by ending the process, deaf to further ones; callers expect KeyboardInterrupt."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as end:
+        raise KeyboardInterrupt from end
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 def _story(

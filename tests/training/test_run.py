@@ -19,7 +19,7 @@ from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.training.callbacks import COLUMNS, read_log
 from convscope.training.evaluate import evaluate
-from convscope.training.module import filter_rms
+from convscope.training.module import Trainee, filter_rms
 from convscope.training.run import Training, train
 
 QUICK: dict[str, Any] = {"architecture": TINY, "recipe": "scaled", "batch_size": 16, "epochs": 3, "warmup": 0.0}
@@ -96,8 +96,6 @@ def test_a_resumed_training_ends_bit_for_bit_where_an_undisturbed_one_does(
     settings = {**QUICK, "schedule": schedule, "epochs": 4, "patience": 1, "crops": "scale", "jitter": 0.1}
     data = {"validation": toy(9, seed=1)}
     whole = train(toy(40), tmp_path / "whole", **data, **settings)
-    from convscope.training.module import Trainee
-
     step = Trainee.training_step
 
     def failing(self: Trainee, batch: Any, batch_idx: int) -> torch.Tensor:
@@ -114,6 +112,19 @@ def test_a_resumed_training_ends_bit_for_bit_where_an_undisturbed_one_does(
     assert same(weights(resumed.network), weights(whole.network))
     timeless = [[{**row, "seconds": 0} for row in run.log] for run in (resumed, whole)]
     assert timeless[0] == timeless[1]
+
+
+def test_an_interrupt_reaches_the_caller_and_the_next_one_will_too(
+    toy: Callable[..., Pictures], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: Any) -> torch.Tensor:
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Trainee, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(toy(20), tmp_path, **QUICK)
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 SCRIPT = """
