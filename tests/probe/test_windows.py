@@ -73,13 +73,13 @@ def test_every_spelling(net: nn.Module) -> None:
     [
         ("alexnet", "features.11", 224),
         ("alexnet", "features.12", 224),
-        ("vgg16", "features.13", 96),
+        ("vgg16", "features.13", 48),
         ("squeezenet1_1", "features.7", 224),
         ("resnet18", "layer2.1.relu", 96),
-        ("densenet121", "features.denseblock2.denselayer1.relu2", 96),
+        ("densenet121", "features.denseblock2.denselayer1.relu2", 64),
         ("googlenet", "inception3b", 96),
         ("shufflenet_v2_x0_5", "stage2.1", 96),
-        ("convnext_tiny", "features.1.1", 96),
+        ("convnext_tiny", "features.1.1", 64),
     ],
 )
 def test_real_architectures(name: str, layer: str, side: int) -> None:
