@@ -4,6 +4,7 @@ Knows nothing of networks or data sets. A picture that cannot be read raises Pic
 """
 
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -50,17 +51,20 @@ def _load(source: Source) -> Image.Image:
         if 0 in image.size:
             raise PictureError(f"a side of 0 pixels (width {image.width}, height {image.height})")
         if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-            raise PictureError(_too_large(f"{image.width} x {image.height} pixels"))
+            raise PictureError(_too_large(f"{image.width * image.height} pixels"))
         return _rgb(_upright(image))
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError(_too_large(str(error).partition(",")[0])) from error
+        raise PictureError(_too_large(str(error))) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on broken files
         raise PictureError(_reason(error)) from error
 
 
 def _too_large(size: str) -> str:
+    """`size` may be Pillow's own words, of which only the count is of use."""
+    count = re.search(r"\d+ pixels", size)
+    size = count[0] if count else size
     return f"{size}: too large to decode safely, at most PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS}"
 
 

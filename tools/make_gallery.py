@@ -1,11 +1,10 @@
-"""Make the bundled gallery from Caltech-101: `python tools/make_gallery.py` (wants $CONVSCOPE_DATA/caltech101).
+"""Make the bundled gallery from Caltech-101: `python tools/make_gallery.py caltech101/101_ObjectCategories`.
 
 Three held-out pictures of each of the 101 categories, and twelve frontal, aligned faces, at the size the bundled
 network resizes to. Held out are those that the 30-per-class split of seed 0, which the network is tuned on, leaves.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from PIL import Image
@@ -39,9 +38,9 @@ def resized(image: Image.Image) -> Image.Image:
 
 
 def main() -> None:
+    """Write the gallery and say what is in it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data = Path(os.environ.get("CONVSCOPE_DATA", "data"))
-    parser.add_argument("--categories", type=Path, default=data / "caltech101" / "101_ObjectCategories")
+    parser.add_argument("categories", type=Path, help="Caltech-101's folder of categories")
     parser.add_argument("--out", type=Path, default=GALLERY)
     given = parser.parse_args()
     pictures = images(given.categories).without("BACKGROUND_Google")

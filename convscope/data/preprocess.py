@@ -103,7 +103,7 @@ class Preprocess:
 
     def square(self, image: Source) -> NDArray[np.uint8]:
         """The resized, centred picture before cropping: (R, R, 3) uint8, R = 256 for an input of 224."""
-        return np.asarray(cover(load_picture(image), *self.resized))
+        return np.array(cover(load_picture(image), *self.resized))
 
     def __call__(self, image: Source) -> Tensor:
         """The centre crop in network space, (C, H, W) float32, laid out channels-last."""
@@ -124,7 +124,8 @@ class Preprocess:
 
         A mean or std table (C, H, W) asks for h, w of the input or of the resized square.
         """
-        pixels = torch.as_tensor(pixels)
+        if not isinstance(pixels, Tensor):
+            pixels = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
         channels, height, width = self.input_size
         if pixels.ndim != 4 or pixels.dtype != torch.uint8 or pixels.shape[3] not in (3, channels):
             raise ArgumentError("pixels", f"{pixels.dtype} {tuple(pixels.shape)}", "expected uint8 (N, h, w, 3)")
@@ -152,7 +153,7 @@ class Preprocess:
         A mean image of the resized square is cropped with the picture; mirrored after subtraction.
         """
         _, height, width = self.input_size
-        square = torch.from_numpy(self.square(image).copy())
+        square = torch.from_numpy(self.square(image))
         if tuple(self.mean_table.shape[1:]) == self.resized or tuple(self.std_table.shape[1:]) == self.resized:
             whole = self.normalise(square[None])[0]
             crops = torch.stack([whole[:, r : r + height, c : c + width] for r, c in self.offsets()])

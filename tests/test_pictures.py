@@ -1,0 +1,255 @@
+import io
+import os
+import struct
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from convscope.errors import ArgumentError, PictureError
+from convscope.pictures import decode, display, encode, load_picture
+
+ORIENTATION = 274  # the EXIF tag
+
+
+def colours(height: int = 40, width: int = 60) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows * 255 // height, columns * 255 // width, (rows + columns) % 256], -1).astype(np.uint8)
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def sixteen_bit_png(values: np.ndarray) -> bytes:
+    """A PNG of uint16 (H, W) or (H, W, 3): Pillow writes no RGB of 16 bits."""
+    height, width, channels = (*values.shape, 1)[:3]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 16, 0 if channels == 1 else 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_sources_of_one_picture_agree(tmp_path: Path) -> None:
+    data = saved(Image.fromarray(colours()), "PNG")
+    (tmp_path / "a.png").write_bytes(data)
+    for source in (tmp_path / "a.png", str(tmp_path / "a.png"), data, Image.fromarray(colours()), colours()):
+        image = load_picture(source)
+        assert image.mode == "RGB"
+        assert np.array_equal(np.asarray(image), colours())
+
+
+def test_grey_becomes_three_equal_channels() -> None:
+    grey = colours()[..., 0]
+    expected = np.repeat(grey[..., None], 3, 2)
+    for source in (grey, grey[..., None], saved(Image.fromarray(grey), "PNG")):
+        assert np.array_equal(np.asarray(load_picture(source)), expected)
+    bilevel = Image.fromarray(grey > 100)
+    assert set(np.unique(np.asarray(load_picture(saved(bilevel, "PNG"))))) == {0, 255}
+
+
+def test_alpha_is_dropped_not_blended() -> None:
+    alpha = np.full((40, 60, 1), 7, np.uint8)
+    expected = colours()
+    for source in (
+        np.concatenate([expected, alpha], 2),
+        saved(Image.fromarray(np.concatenate([expected, alpha], 2)), "PNG"),
+    ):
+        assert np.array_equal(np.asarray(load_picture(source)), expected)
+    half = Image.merge("LA", [Image.fromarray(expected[..., 0]), Image.fromarray(alpha[..., 0])])
+    assert np.array_equal(np.asarray(load_picture(saved(half, "PNG")))[..., 1], expected[..., 0])
+
+
+def test_palettes_with_and_without_transparency() -> None:
+    palette = Image.fromarray(colours() // 64 * 64).quantize(256)
+    expected = np.asarray(palette.convert("RGB"))
+    for options in ({}, {"transparency": 0}, {"transparency": bytes(range(256))}):
+        assert np.array_equal(np.asarray(load_picture(saved(palette, "PNG", **options))), expected)
+    assert np.array_equal(np.asarray(load_picture(saved(palette, "GIF"))), expected)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_shows_its_colours(kind: str) -> None:
+    flat = Image.new("RGB", (32, 32), (200, 30, 60)).convert("CMYK")
+    shown = np.asarray(load_picture(saved(flat, kind)))
+    assert np.abs(shown.astype(int) - (200, 30, 60)).max() <= 6
+
+
+def test_sixteen_bits_are_scaled_to_eight() -> None:
+    ramp = np.linspace(0, 65535, 40 * 60).reshape(40, 60).astype(np.uint16)
+    expected = np.rint(ramp / 257).astype(int)
+    tiff = saved(Image.fromarray(ramp), "TIFF")
+    for source in (ramp, sixteen_bit_png(ramp), tiff, saved(Image.fromarray(ramp), "PPM")):
+        shown = np.asarray(load_picture(source)).astype(int)
+        assert np.array_equal(shown, np.repeat(expected[..., None], 3, 2))
+    three = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], 2)
+    shown = np.asarray(load_picture(sixteen_bit_png(three))).astype(int)
+    assert np.abs(shown - three / 257).max() <= 1  # Pillow keeps the high byte of three channels
+    assert np.array_equal(np.asarray(load_picture(three)), np.rint(three / 257))
+
+
+def test_floating_point_tiff() -> None:
+    unit = np.linspace(0, 1, 600, dtype=np.float32).reshape(20, 30)
+    for values in (unit, unit * 255):
+        shown = np.asarray(load_picture(saved(Image.fromarray(values), "TIFF")))
+        assert np.array_equal(shown[..., 0], np.rint(unit * 255))
+    with pytest.raises(PictureError, match="pixels from -1 to 1, expected 0 to 255"):
+        load_picture(saved(Image.fromarray(unit * 2 - 1), "TIFF"))
+    with pytest.raises(PictureError, match="not finite"):
+        load_picture(saved(Image.fromarray(np.full_like(unit, np.nan)), "TIFF"))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_exif_rotation_is_applied(orientation: int, kind: str) -> None:
+    quarters = np.zeros((64, 96, 3), np.uint8)
+    quarters[:32, :48], quarters[:32, 48:], quarters[32:, :48] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+    stored = {  # the upright picture, turned as the camera would have stored it
+        1: quarters,
+        2: quarters[:, ::-1],
+        3: quarters[::-1, ::-1],
+        4: quarters[::-1],
+        5: quarters.transpose(1, 0, 2),
+        6: np.rot90(quarters),
+        7: quarters[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(quarters, -1),
+    }[orientation]
+    image = Image.fromarray(np.ascontiguousarray(stored))
+    exif = image.getexif()
+    exif[ORIENTATION] = orientation
+    shown = np.asarray(load_picture(saved(image, kind, exif=exif))).astype(int)
+    assert shown.shape == quarters.shape
+    assert np.abs(shown - quarters)[8:24, 8:40].max() < 12
+    assert np.abs(shown - quarters)[8:24, 56:88].max() < 12
+    assert np.abs(shown - quarters)[40:56, 8:40].max() < 12
+
+
+def test_broken_exif_does_not_cost_the_picture() -> None:
+    data = saved(Image.fromarray(colours()), "JPEG")
+    broken = b"\xff\xe1" + struct.pack(">H", 14) + b"Exif\0\0II*\0\xff\xff"
+    assert load_picture(data[:2] + broken + data[2:]).size == (60, 40)
+
+
+def test_first_frame_of_an_animation() -> None:
+    frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (10, 200)]
+    shown = load_picture(saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert np.asarray(shown)[0, 0, 0] == 10
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty, 0 bytes"),
+        (b"plainly a text, not a picture" * 20, "not a picture"),
+        (saved(Image.fromarray(colours()), "JPEG")[:-30], "truncated"),
+        (saved(Image.fromarray(colours()), "PNG")[:100], "truncated|broken|incomplete"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "broken|not a picture"),
+    ],
+)
+def test_what_cannot_be_read_says_why_in_one_line(tmp_path: Path, data: bytes, reason: str) -> None:
+    file = tmp_path / "odd.jpg"
+    file.write_bytes(data)
+    with pytest.raises(PictureError, match=reason) as caught:
+        load_picture(file)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_folder_and_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for name, reason in (("none.jpg", "no such file"), (".", "a folder"), ("pipe.jpg", "not a regular file")):
+        with pytest.raises(PictureError, match=reason):
+            load_picture(tmp_path / name)
+
+
+@given(st.integers(0, 1500), st.integers(0, 255))
+def test_damage_either_shows_or_raises_picture_error(place: int, value: int) -> None:
+    for kind in ("JPEG", "PNG", "GIF", "TIFF", "BMP"):
+        data = bytearray(saved(Image.fromarray(colours(20, 20)), kind))
+        data[place % len(data)] = value
+        with suppress(PictureError, Warning):  # pytest makes errors of Pillow's warnings
+            assert load_picture(bytes(data)).mode == "RGB"
+
+
+def test_decompression_bombs_are_refused_without_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for side in (40, 200):  # Pillow warns of one, and refuses the other
+        with pytest.raises(PictureError, match=r"too large .*MAX_IMAGE_PIXELS = 1000"):
+            load_picture(saved(Image.new("RGB", (side, side)), "PNG"))
+    with pytest.raises(PictureError, match=r"picture: 1600 pixels: too large"):
+        load_picture(Image.new("RGB", (40, 40)))
+
+
+def test_large_pictures_below_the_bound_are_shown() -> None:
+    assert load_picture(saved(Image.new("L", (9000, 6000)), "PNG")).size == (9000, 6000)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3), (5,), (5, 5, 2), (2, 5, 5, 3)])
+def test_arrays_of_other_shapes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(PictureError, match="array of shape"):
+        load_picture(np.zeros(shape, np.uint8))
+
+
+def test_arrays_of_other_types_and_empty_images() -> None:
+    with pytest.raises(PictureError, match="float64, expected"):
+        load_picture(np.zeros((4, 4, 3)))
+    with pytest.raises(PictureError, match="side of 0 pixels"):
+        load_picture(Image.new("RGB", (0, 4)))
+
+
+def test_encode_small_as_png_large_as_jpeg() -> None:
+    small, large = colours(64, 64), colours(65, 64)
+    assert encode(small).startswith(b"\x89PNG")
+    assert np.array_equal(decode(encode(small)), small)
+    assert encode(large).startswith(b"\xff\xd8")
+    assert np.abs(decode(encode(large)).astype(int) - large)[:, :, :2].max() < 40
+    assert encode(large) == encode(large.copy())
+    with pytest.raises(ArgumentError, match="uint8"):
+        encode(np.zeros((4, 4, 3)))
+
+
+def test_display_puts_zero_at_mid_grey_and_the_largest_at_the_end() -> None:
+    pixels = torch.zeros(2, 3, 5, 7)
+    pixels[0, 0, 1, 2], pixels[0, 2, 3, 4] = 4.0, -2.0
+    pixels[1, 1, 0, 0] = -0.5  # every picture has its own scale
+    shown = display(pixels)
+    assert shown.shape == (2, 5, 7, 3)
+    assert shown.dtype == np.uint8
+    assert shown[0, 1, 2].tolist() == [255, 128, 128]
+    assert shown[0, 3, 4].tolist() == [128, 128, 64]
+    assert shown[1, 0, 0].tolist() == [128, 0, 128]
+    assert (display(pixels, gain=0.5)[0, 1, 2] == [191, 128, 128]).all()
+
+
+def test_display_by_percentile_and_of_one_channel() -> None:
+    pixels = torch.linspace(-1, 1, 3 * 50 * 50).reshape(3, 50, 50)
+    pixels[0, 0, 0] = 1000
+    assert display(pixels, contrast="max").std() < 2
+    assert display(pixels, contrast="percentile").std() > 60
+    lone = torch.zeros(1, 50, 50)
+    lone[0, 9, 9] = 1
+    assert display(lone, contrast="percentile")[9, 9].tolist() == [255, 255, 255]
+    assert display(lone, contrast="percentile")[0, 0].tolist() == [128, 128, 128]
+
+
+def test_display_of_nothing_warns_and_of_nan_raises() -> None:
+    with pytest.warns(UserWarning, match="zero everywhere"):
+        assert (display(torch.zeros(3, 4, 4)) == 128).all()
+    bad = torch.zeros(3, 4, 4)
+    bad[1, 2, 3] = float("nan")
+    with pytest.raises(ArgumentError, match=r"not finite at \(1, 2, 3\)"):
+        display(bad)
+    for pixels, word in ((torch.zeros(2, 4, 4), "pixels"), (torch.zeros(4, 4), "pixels")):
+        with pytest.raises(ArgumentError, match=word):
+            display(pixels)
