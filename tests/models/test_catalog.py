@@ -1,0 +1,126 @@
+import re
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from convscope.errors import ArgumentError, NetworkError, WeightsError
+from convscope.models.catalog import bundled, load
+from convscope.models.network import Network
+
+ARCHITECTURES = {
+    "alexnet": ("features.11", (163, 16, -66)),
+    "vgg16": ("features.29", (196, 16, -90)),
+    "squeezenet1_1": ("features.12", (159, 16, -8)),
+    "googlenet": ("inception5b", None),
+    "resnet18": ("layer4", (435, 32, -217)),
+    "resnet50": ("layer4", (483, 32, -241)),
+    "densenet121": ("features.relu0", (7, 2, -3)),
+    "mobilenet_v3_small": ("features.0", (3, 2, -1)),
+    "convnext_tiny": ("features.1", (76, 4, -36)),
+}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_torchvision_by_name_with_the_layers_of_any_dag(name: str) -> None:
+    net = load(f"torchvision:{name}@random")
+    assert net.spec == f"torchvision:{name}@random"
+    assert net.classes is not None
+    assert len(net.classes) == 1000
+    assert net.resize is not None
+    layer, expected = ARCHITECTURES[name]
+    rows = {row.name: row for row in net.layers()}
+    assert all(row.channels > 0 for row in rows.values())
+    field = rows[layer].receptive_field
+    if expected:
+        assert field is not None
+        assert (field.size[0], field.jump[0], field.start[0]) == expected
+    assert net.rectified()
+
+
+def test_random_weights_are_the_same_every_time_and_leave_the_generator_alone() -> None:
+    state = torch.random.get_rng_state()
+    first, second = (load("torchvision:squeezenet1_1@random").fingerprint() for _ in range(2))
+    assert first == second
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_timm_by_name() -> None:
+    net = load("timm:resnet18@random")
+    assert net.input_size == (3, 224, 224)
+    assert "layer1.0.act1" in net.rectified()
+
+
+def test_weights_from_disk(tmp_path) -> None:
+    net = load("torchvision:squeezenet1_1@random")
+    state = {name: tensor + 1 for name, tensor in net.module.state_dict().items()}
+    torch.save(state, tmp_path / "w.pth")
+    save_file(state, tmp_path / "w.safetensors")
+    loaded = [load(f"torchvision:squeezenet1_1@{tmp_path / name}").fingerprint() for name in ("w.pth", "w.safetensors")]
+    assert loaded[0] == loaded[1] != net.fingerprint()
+    with pytest.raises(WeightsError, match=r"another architecture: .* is missing"):
+        load(f"torchvision:alexnet@{tmp_path / 'w.pth'}")
+    with pytest.raises(WeightsError, match="there is no file"):
+        load("torchvision:alexnet@nowhere.pth")
+
+
+class Evil:
+    def __reduce__(self) -> object:
+        return (sys.exit, (1,))
+
+
+def test_nothing_is_unpickled(tmp_path) -> None:
+    torch.save({"w": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(WeightsError, match="cannot be read as safetensors or as a plain state dict"):
+        load(f"torchvision:alexnet@{tmp_path / 'evil.pth'}")
+
+
+def test_networks_from_the_users_code(tmp_path, monkeypatch) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "def net():\n    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())\n"
+        "def nothing():\n    return 3\n"
+        "def breaks():\n    raise OSError('no disk')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    path = list(sys.path)
+    assert load("py:mine:net").name == "net"
+    assert sys.path == path
+    with pytest.raises(ArgumentError, match=r"expected a Network or a torch.nn.Module, got int"):
+        load("py:mine:nothing")
+    with pytest.raises(NetworkError, match="OSError: no disk"):
+        load("py:mine:breaks")
+    with pytest.raises(NetworkError, match="ModuleNotFoundError"):
+        load("py:not_there:net")
+    sys.modules.pop("mine")
+
+
+@pytest.mark.parametrize(
+    ("spelling", "words"),
+    [
+        ("zfnet12", "did you mean 'zfnet128'"),
+        ("torchvision:vgg61@random", "the nearest are vgg16"),
+        ("timm:resnet81@random", "no such model; the nearest are resnet"),
+        ("py:mine", 'expected "py:package.module:function"'),
+        ("keras:vgg16", 'expected "zfnet128", "torchvision:NAME"'),
+    ],
+)
+def test_spellings_that_name_nothing(spelling: str, words: str) -> None:
+    with pytest.raises(ArgumentError, match=re.escape(words)) as caught:
+        load(spelling)
+    assert spelling in str(caught.value)
+
+
+def test_the_bundled_network_is_small_and_complete() -> None:
+    assert "zfnet128" in bundled()
+    net = load("zfnet128")
+    assert load(net) is net
+    assert isinstance(net, Network)
+    assert net.input_size == (3, 128, 128)
+    assert net.classes is not None
+    assert len(net.classes) == 101
+    sizes = {layer.name: layer.height for layer in net.layers()}
+    names = ["conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5"]
+    assert [sizes[name] for name in names] == [62, 31, 14, 7, 7, 7, 7, 3]
+    assert next(iter(net.module.parameters())).dtype == torch.float32
