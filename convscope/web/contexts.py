@@ -158,6 +158,15 @@ class Kin:
 
 
 @dataclass(frozen=True)
+class Neighbour:
+    """The layer before or after, and its map with the most shared pictures."""
+
+    layer: str
+    sheet: Sprite
+    kin: Kin | None
+
+
+@dataclass(frozen=True)
 class FeatureMap:
     """One feature map: what excites it most, and how it behaves over the data set."""
 
@@ -179,8 +188,8 @@ class FeatureMap:
     labels: tuple[tuple[str, int], ...]  # of the excerpts, most frequent first
     similar: tuple[Kin, ...]
     sheet: Sprite  # where the tiles of `similar` are
-    below: tuple[str, Kin | None] | None  # the layer before, and its map with the most shared pictures
-    above: tuple[str, Kin | None] | None
+    below: Neighbour | None
+    above: Neighbour | None
 
     @property
     def name(self) -> str:

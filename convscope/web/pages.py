@@ -6,6 +6,7 @@
 Nothing here writes a file, and the same pages come out for the report and for a server.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from convscope.web.contexts import (
     Histogram,
     Kin,
     LayerPage,
+    Neighbour,
     Overview,
     Page,
     Peaks,
@@ -38,8 +40,8 @@ from convscope.web.sprites import within
 from convscope.web.urls import Urls
 
 SHEET = 8  # tiles a side of a sheet: 64 maps to a file
-STRIP = 12  # strongest maps of a layer on the overview
-SAMPLES = 12  # pictures on the overview
+STRIP = 10  # strongest maps of a layer on the overview
+SAMPLES = 10  # pictures on the overview
 PLATE_SIDE = 160  # pixels, at most, of the tiles on a map's own page
 SHEET_SIDE = 96  # of the tiles of a layer
 SMALL_SIDE = 72  # of those of a layer with more than MANY maps
@@ -210,7 +212,7 @@ def _made(info: Info) -> tuple[tuple[str, str], ...]:
     """How the atlas was built, in words."""
     source = "the activation" if info.start == "activation" else info.start
     return (
-        ("Network", info.spec or info.network),
+        ("Network", _public(info.spec) if info.spec else info.network),
         ("Parameters", count(info.parameters)),
         ("Weights, SHA-256", info.weights),
         ("Data set", info.data),
@@ -221,6 +223,13 @@ def _made(info: Info) -> tuple[tuple[str, str], ...]:
         ("Device", f"{info.device}, {info.dtype or 'float32'}"),
         ("Versions", f"convscope {info.convscope}, torch {info.torch}"),
     )
+
+
+def _public(spec: str) -> str:
+    """A network's spelling without the folders of its file: a report may travel."""
+    model, at, weights = spec.rpartition("@")
+    name = re.split(r"[/\\]", weights)[-1] if at or weights.endswith(".safetensors") else weights
+    return f"{model}{at}{name}"
 
 
 def layer_page(survey: Survey, name: str) -> LayerPage:
@@ -241,7 +250,6 @@ def feature_map(survey: Survey, entry: Entry, channel: Channel) -> FeatureMap:
     """One feature map, from its strongest pictures and its statistics."""
     info, layer = survey.info, survey.layers[entry.layer]
     labels = Counter(label for label in entry.labels if label is not None)
-    histogram = Histogram(tuple(channel.histogram.tolist()), channel.low, channel.high)
     peaks = Peaks(tuple(map(tuple, channel.peaks.tolist())), layer.layer.height, layer.layer.width)
     return FeatureMap(
         network=info.network,
@@ -257,7 +265,7 @@ def feature_map(survey: Survey, entry: Entry, channel: Channel) -> FeatureMap:
         fires=channel.fires,
         dead=channel.dead,
         place=layer.tiles[entry.channel].strength,
-        histogram=None if channel.dead else histogram,
+        histogram=None if channel.dead else _histogram(channel),
         peaks=peaks if channel.peaks.size > 1 and channel.peaks.any() else None,
         labels=tuple(labels.most_common()),
         similar=tuple(Kin(layer.tiles[other], r) for other, r in channel.similar if r > 0),
@@ -265,6 +273,15 @@ def feature_map(survey: Survey, entry: Entry, channel: Channel) -> FeatureMap:
         below=_neighbour(survey, entry, -1),
         above=_neighbour(survey, entry, 1),
     )
+
+
+def _histogram(channel: Channel) -> Histogram:
+    """The channel's, from its first bin with a picture in it to the last."""
+    filled = np.flatnonzero(channel.histogram)
+    first, last = int(filled[0]), int(filled[-1]) + 1
+    width = (channel.high - channel.low) / len(channel.histogram)
+    counts = tuple(channel.histogram[first:last].tolist())
+    return Histogram(counts, channel.low + first * width, channel.low + last * width)
 
 
 def _excerpts(entry: Entry, suffix: str) -> Iterable[Excerpt]:
@@ -275,12 +292,13 @@ def _excerpts(entry: Entry, suffix: str) -> Iterable[Excerpt]:
         yield Excerpt(rank, float(value), int(row), int(column), place, int(image), suffix, path, label)
 
 
-def _neighbour(survey: Survey, entry: Entry, step: int) -> tuple[str, Kin | None] | None:
+def _neighbour(survey: Survey, entry: Entry, step: int) -> Neighbour | None:
     names = list(survey.layers)
     place = names.index(entry.layer) + step
     if not 0 <= place < len(names):
         return None
-    return names[place], survey.layers[names[place]].shares(entry.images.tolist())
+    layer = survey.layers[names[place]]
+    return Neighbour(names[place], layer.sheet, layer.shares(entry.images.tolist()))
 
 
 def render(page: Page, urls: Urls) -> str:

@@ -15,7 +15,7 @@ from convscope.web.contexts import Pair, Sprite
 Pixels = NDArray[np.uint8]  # (height, width, 3)
 
 GREY = 128  # a projection's zero, and what lies beyond a picture's border
-QUALITY = 88
+QUALITY = 82  # tiles are compressed a second time here, and a large network has tens of thousands of them
 
 
 def within(height: int, width: int, side: int) -> Pair:

@@ -13,6 +13,7 @@ from convscope.web.contexts import (
     Histogram,
     Kin,
     LayerPage,
+    Neighbour,
     Overview,
     Page,
     Peaks,
@@ -60,7 +61,7 @@ MAP = FeatureMap(
     similar=(Kin(TILES[1], 0.87), Kin(TILES[2], -0.2)),
     sheet=Sprite(7, 7, 8, 16),
     below=None,
-    above=("relu2", Kin(Tile("relu2", 7, 1.0, 1.0, False, 0, 0), 4)),
+    above=Neighbour("relu2", SPRITE, Kin(Tile("relu2", 7, 1.0, 1.0, False, 0, 0), 4)),
 )
 LAYER = LayerPage("tiny", RELU, INPUT, TILES, Sprite(7, 7, 8, 16), ("relu1", "relu2"), 20)
 OVERVIEW = Overview(

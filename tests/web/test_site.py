@@ -95,10 +95,12 @@ def test_a_page_agrees_with_the_atlas(survey: Survey, atlas: Atlas) -> None:
     assert sum(number for _, number in page.labels) == len(entry)
     assert page.histogram is not None
     assert sum(page.histogram.counts) == page.pictures == 15
+    assert page.histogram.counts[0] * page.histogram.counts[-1] > 0
+    assert channel.low <= page.histogram.low <= channel.maximum <= page.histogram.high <= channel.high
     assert page.below is not None
     assert page.above is None
-    name, kin = page.below
-    assert name == "relu1"
+    assert page.below.layer == "relu1"
+    kin = page.below.kin
     assert kin is not None
     shared = [len({*atlas["relu1", c].images.tolist()} & {*entry.images.tolist()}) for c in range(6)]
     assert kin.degree == max(shared) == shared[kin.tile.channel]
@@ -178,6 +180,21 @@ def test_the_mark_names_what_the_report_is_of(site: Path, atlas: Atlas) -> None:
     mark = json.loads((site / "report.json").read_text(encoding="utf-8"))
     assert mark["network"] == "tiny<&>"
     assert mark["weights"] == atlas.info.weights
+
+
+@pytest.mark.parametrize(
+    ("spec", "shown"),
+    [
+        ("zfnet128", "zfnet128"),
+        ("timm:user/resnet18", "timm:user/resnet18"),
+        ("/home/me/secret/model.safetensors", "model.safetensors"),
+        ("torchvision:vgg16@/home/me/vgg.pth", "torchvision:vgg16@vgg.pth"),
+        ("torchvision:vgg16@random", "torchvision:vgg16@random"),
+        ("py:package.module:build", "py:package.module:build"),
+    ],
+)
+def test_a_report_does_not_tell_where_files_were(spec: str, shown: str) -> None:
+    assert pages._public(spec) == shown
 
 
 def test_layers_of_any_name_and_modules_that_hold_others(atlas: Atlas) -> None:
