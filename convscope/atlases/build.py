@@ -139,12 +139,16 @@ def atlas(
     place = resolve(device)
     reverse = Reverse(network.working(place), network.graph(), network.geometry(), list(chosen), rule, lrn, start)
     settings = {"top": top, "rule": rule, "lrn": lrn, "start": start, "unit": unit}
+    if unit < 1:
+        raise ArgumentError("unit", unit, "expected at least 1")
+    units = -(-len(source) // unit)
+    part = _part(shard, units)
     info = _describe(scanner, source, settings)
     with _disk(out):
         if _begin(out, info):
             return None if shard else open_atlas(out)
-        spans = Spans(out / BUILDING, -(-len(source) // unit))
-        _scan(scanner, source, spans, top, unit, _part(shard, spans.count))
+        spans = Spans(out / BUILDING, units)
+        _scan(scanner, source, spans, top, unit, part)
         if shard:
             return None
         total = spans.total()

@@ -76,9 +76,9 @@ class Statistics:
 
     pictures: (1,) int64. mean: (C,) float64. comoment: (C, C) float32, sums of products of deviations from the mean
     (the covariance times `pictures`), or (0, 0) above MOST_CHANNELS. low, high: (C,) float32, the extremes.
-    histogram: (C, 64) int64; bin j of channel c holds scores in [(origin + j), (origin + j + 1)) * 2**exponent, the
+    histogram: (C, 64) int32; bin j of channel c holds scores in [(origin + j), (origin + j + 1)) * 2**exponent, the
     finest power of two with which 64 bins span low to high: such bins nest, so merging loses nothing.
-    fires: (C,) int64, pictures with a score above 0. peaks: (C, rows, columns) int64, where the map is largest in
+    fires: (C,) int64, pictures with a score above 0. peaks: (C, rows, columns) int32, where the map is largest in
     those pictures, on a grid of at most 32 cells a side.
     """
 
@@ -116,7 +116,7 @@ class Statistics:
         """Of both sets of pictures, which have none in common (Chan, Golub & LeVeque's pairwise update)."""
         pictures = self.pictures + other.pictures
         delta = other.mean - self.mean
-        share = other.pictures / pictures
+        share = other.pictures.double() / pictures
         off = delta[: len(self.comoment)] * (self.pictures * share).sqrt()
         low, high = torch.minimum(self.low, other.low), torch.maximum(self.high, other.high)
         return Statistics(
@@ -185,8 +185,8 @@ def _floor(x: Tensor, exponent: Tensor) -> Tensor:
 
 
 def _count(cells: Tensor, weights: Tensor, size: int) -> Tensor:
-    """Counts (C, size) of the cells (n, C)."""
-    return torch.zeros(cells.shape[1], size, dtype=torch.int64).scatter_add_(1, cells.T.long(), weights.T.long())
+    """Counts (C, size) int32 of the cells (n, C)."""
+    return torch.zeros(cells.shape[1], size, dtype=torch.int32).scatter_add_(1, cells.T.long(), weights.T.int())
 
 
 def grid(size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
