@@ -12,10 +12,10 @@ from convscope.models.network import Network
 ARCHITECTURES = {
     "alexnet": ("features.11", (163, 16, -66)),
     "vgg16": ("features.29", (196, 16, -90)),
-    "squeezenet1_1": ("features.12", (159, 16, -8)),
+    "squeezenet1_1": ("features.12", (207, 16, -88)),
     "googlenet": ("inception5b", None),
     "resnet18": ("layer4", (435, 32, -217)),
-    "resnet50": ("layer4", (483, 32, -241)),
+    "resnet50": ("layer4", (427, 32, -213)),
     "densenet121": ("features.relu0", (7, 2, -3)),
     "mobilenet_v3_small": ("features.0", (3, 2, -1)),
     "convnext_tiny": ("features.1", (76, 4, -36)),
@@ -100,7 +100,7 @@ def test_networks_from_the_users_code(tmp_path, monkeypatch) -> None:
     ("spelling", "words"),
     [
         ("zfnet12", "did you mean 'zfnet128'"),
-        ("torchvision:vgg61@random", "the nearest are vgg16"),
+        ("torchvision:vgg61@random", "no such model; the nearest are vgg"),
         ("timm:resnet81@random", "no such model; the nearest are resnet"),
         ("py:mine", 'expected "py:package.module:function"'),
         ("keras:vgg16", 'expected "zfnet128", "torchvision:NAME"'),
@@ -109,7 +109,7 @@ def test_networks_from_the_users_code(tmp_path, monkeypatch) -> None:
 def test_spellings_that_name_nothing(spelling: str, words: str) -> None:
     with pytest.raises(ArgumentError, match=re.escape(words)) as caught:
         load(spelling)
-    assert spelling in str(caught.value)
+    assert spelling.partition("@")[0] in str(caught.value)
 
 
 def test_the_bundled_network_is_small_and_complete() -> None:
