@@ -1,13 +1,13 @@
 """Just enough SVG for schematics: shapes, text and embedded pictures on one dark sheet. Knows nothing of networks."""
 
 import base64
-import io
 from collections.abc import Iterable
 from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from convscope.pictures import encode
 
 Point = tuple[float, float]
 
@@ -64,11 +64,18 @@ class Sheet:
 
     def picture(self, x: float, y: float, side: float, pixels: NDArray[np.uint8], smooth: bool = True) -> None:
         """A picture (H, W, 3) in a square of `side`."""
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "PNG", optimize=True)
-        data = base64.b64encode(file.getvalue()).decode()
+        data = encode(pixels)
+        kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
         rendering = {} if smooth else {"image_rendering": "pixelated"}
-        self.add("image", x=x, y=y, width=side, height=side, href=f"data:image/png;base64,{data}", **rendering)
+        self.add(
+            "image",
+            x=x,
+            y=y,
+            width=side,
+            height=side,
+            href=f"data:image/{kind};base64,{base64.b64encode(data).decode()}",
+            **rendering,
+        )
 
     def __str__(self) -> str:
         size = f"{_spell(self.width)} {_spell(self.height)}"

@@ -1,0 +1,130 @@
+"""What the documentation says can be done: its commands run, its links lead somewhere, its lists are complete."""
+
+import ast
+import contextlib
+import io
+import re
+import runpy
+import shlex
+import shutil
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import convscope
+from convscope.cli import main
+from convscope.experiments import EXPERIMENTS
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "docs/project.md", "docs/atlas.md", "docs/training.md"]
+ID = re.compile(r"\b(?:G[01]|M\d+|D\d+|TB\d|T\d+|V\d|F\d+b?|A\d|P\d|I\d|N\d|E\d)\b")
+
+SMALL = {  # what keeps a block quick in a test, and off the network
+    "torchvision:resnet18": "py:reader_network:network",
+    "atlas zfnet128 gallery": "atlas py:reader_network:network pictures/",
+    "overlap pictures/ gallery": "overlap pictures/ other/",
+    "--per-class 30": "--per-class 2 --test-cap 2",
+    "--epochs 40": "--epochs 2 --set side=64 --set maps=[4,4,4,4,4] --set fc=[8,8] --batch-size 2",
+    '"relu5", 42': '"relu5", 2',
+    '"gallery", "out/gallery"': '"pictures/", "out/gallery", layers=["relu5"]',
+    'convscope.images("gallery")': '"pictures/"',
+}
+TINY = """
+from convscope import Network
+from convscope.models.variants import build
+
+def network():
+    architecture = {"base": "zfnet", "side": 64, "maps": (4, 4, 4, 4, 4), "fc": (8, 8), "classes": 3}
+    return Network(build(architecture), (3, 64, 64), name="tiny")
+"""
+
+
+def blocks(page: str, language: str) -> Iterator[str]:
+    """The fenced blocks of a page in order, without those whose reason not to run stands above them."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for match in re.finditer(rf"(<!-- not run: .+? -->\n)?```{language}\n(.*?)```", text, re.DOTALL):
+        if not match[1]:
+            yield match[2]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the reader of the pages might have it: a few pictures in classes, and one of a cup."""
+    chosen = sorted((ROOT / "convscope/assets/gallery").rglob("*.jpg"))[:15]
+    for number, file in enumerate(chosen):
+        folder = tmp_path / "pictures" / "abc"[number % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, folder)
+    shutil.copy(chosen[0], tmp_path / "cup.jpg")
+    (tmp_path / "other").mkdir()
+    shutil.copy(chosen[0], tmp_path / "other")
+    (tmp_path / "reader_network.py").write_text(TINY)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def small(text: str) -> str:
+    for shown, quick in SMALL.items():
+        text = text.replace(shown, quick)
+    return text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_run(page: str, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for block in blocks(page, "sh"):
+        for line in small(block).replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words:
+                assert words[0] == "convscope", f"{page} shows {line!r}: not run, and no reason given"
+                assert main(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
+    for block in blocks(page, "python"):
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(small(block), page, "exec"), {})
+
+
+def test_links_lead_somewhere() -> None:
+    for file in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        text = file.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if target.startswith(("https:", "http:")):
+                continue
+            path, _, anchor = target.partition("#")
+            linked = file.parent / path if path else file
+            assert linked.exists(), f"{file.name} links to {target}, which is not there"
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+                assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, f"{file.name}: {target}"
+
+
+def test_the_reference_of_commands_is_current() -> None:
+    written = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    assert written == runpy.run_path(str(ROOT / "docs/generate.py"))["reference"](), "run make docs"
+
+
+def prose(file: Path) -> str:
+    """The docstrings and comments of a file."""
+    source = file.read_text(encoding="utf-8")
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(source)) if isinstance(node, documented)]
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return "\n".join([*docstrings, *(token.string for token in tokens if token.type == tokenize.COMMENT)])
+
+
+def test_every_method_cited_is_explained() -> None:
+    headings = set(re.findall(r"^### (\w+)$", (ROOT / "docs/methods.md").read_text(encoding="utf-8"), re.MULTILINE))
+    for file in sorted(Path(str(convscope.__file__)).parent.rglob("*.py")):
+        unknown = set(ID.findall(prose(file))) - headings
+        assert not unknown, f"{file.name} cites {sorted(unknown)}, which docs/methods.md does not explain"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_has_its_page(name: str) -> None:
+    page = ROOT / "docs" / f"{name.replace('_', '-')}.md"
+    assert page.exists()
+    assert f"(docs/{page.name})" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_contributing_stays_short() -> None:
+    assert len((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) < 60
