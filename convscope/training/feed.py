@@ -40,7 +40,12 @@ class Feed:
         squares, kept = decode(training, Preprocess(size), cache)
         mean, std = _tables(squares, recipe) if begun is None else _tables_of(begun, squares.shape[1:3])
         self.transform = Preprocess(size, _channels_first(mean), _channels_first(std))
-        crops: Mapping[str, Any] = {"crops": recipe.crops, "jitter": recipe.jitter, "seed": recipe.seed}
+        crops: Mapping[str, Any] = {
+            "crops": recipe.crops,
+            "area": recipe.area,
+            "jitter": recipe.jitter,
+            "seed": recipe.seed,
+        }
         self.training = Squares(squares, _labels(training, kept), (side, side), mean, std, **crops)
         self.held_out = None
         if held_out is not None:

@@ -41,6 +41,7 @@ class Recipe:
     init: str = "gaussian"  # N(0, 0.01²), biases 0 (T8); "he" is ours
     radius: float | None = 0.1  # RMS that no convolution filter exceeds after an update (T9); None: off
     crops: str = "ten"  # the ten fixed sub-crops (T2); "random" offsets; "scale": also size and aspect; "centre"
+    area: float = 0.35  # smallest share of the square that "scale" shows; 1 is the whole
     jitter: float = 0.0  # largest relative change of brightness, contrast and channel gain; the paper has none
     label_smoothing: float = 0.0  # the paper's loss is plain cross-entropy (T3)
     unit_scale: bool = False  # False: values of 0 to 255 less a mean picture (G0, T1); True: std 58/255
@@ -67,6 +68,7 @@ class Recipe:
             "init": (self.init in ("gaussian", "he"), "expected gaussian or he"),
             "radius": (self.radius is None or self.radius > 0, "expected a positive RMS"),
             "crops": (self.crops in CROPS, f"expected one of {', '.join(CROPS)}"),
+            "area": (0 < self.area <= 1, "expected a share in (0, 1]"),
             "jitter": (0 <= self.jitter < 1, "expected a share in [0, 1)"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "expected a share in [0, 1)"),
         }

@@ -100,10 +100,12 @@ class Squares(Dataset[tuple[Tensor, int]]):
         std: npt.NDArray[np.floating],
         *,
         crops: str = "centre",
+        area: float = 0.35,
         jitter: float = 0.0,
         seed: int = 0,
     ) -> None:
-        self.squares, self.size, self.crops, self.jitter, self.seed = squares, size, crops, jitter, seed
+        self.squares, self.size, self.seed = squares, size, seed
+        self.crops, self.area, self.jitter = crops, area, jitter
         self.labels = torch.tensor(labels, dtype=torch.int64)
         self.mean = (mean * 255).astype(np.float32)
         self.scale = (1 / (255 * std)).astype(np.float32)
@@ -165,9 +167,9 @@ class Squares(Dataset[tuple[Tensor, int]]):
         return corners[int(chance[0] * 5)] if self.crops == "ten" else corners[4]
 
     def _scaled(self, indices: Sequence[int], dice: npt.NDArray[np.float64]) -> Tensor:
-        """Windows of 0.35 to 1 of the square's area, sides up to 4:3, brought to size by bilinear sampling."""
+        """Windows of `area` to 1 of the square's area, sides up to 4:3, brought to size by bilinear sampling."""
         whole = np.stack([self._normalised(self.squares[index], 0, 0) for index in indices])
-        area, aspect = 0.35 + 0.65 * dice[:, 2], (4 / 3) ** (2 * dice[:, 3] - 1)
+        area, aspect = self.area + (1 - self.area) * dice[:, 2], (4 / 3) ** (2 * dice[:, 3] - 1)
         height = np.minimum(np.sqrt(area / aspect), 1)  # as shares of the square, as is the centre
         width = np.minimum(np.sqrt(area * aspect), 1)
         # The sampling grid runs from -1 to 1: a window of share s may be centred within 1 - s of the middle.

@@ -71,6 +71,12 @@ def test_scaled_crops_stay_inside_and_vary_in_size() -> None:
     assert torch.equal(inputs[:, 2].flatten(1).amin(1).round().int(), (torch.arange(200) % 256).int())
 
 
+def test_the_smallest_area_is_kept_to() -> None:
+    inputs, _ = ramp(100, crops="scale", area=1.0).__getitems__(range(100))
+    heights = (inputs[:, 0, -1, 0] - inputs[:, 0, 0, 0]) / (SIDE - 1) * SIDE / R
+    assert heights.min() > 0.85  # aspect of up to 4:3 within the whole
+
+
 @pytest.mark.parametrize("crops", ["ten", "random", "scale"])
 def test_a_crop_follows_from_seed_epoch_and_index_alone(crops: str) -> None:
     squares = ramp(crops=crops, jitter=0.2, seed=4)
