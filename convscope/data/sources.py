@@ -278,14 +278,14 @@ def _walk(root: str) -> Iterator[tuple[str, PictureError | None]]:
 
     Links are followed, except back into a folder that leads to them. A stack, since folders nest deeper than Python.
     """
-    stack: list[tuple[str, frozenset[str]]] = [("", frozenset())]
+    stack: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while stack:
         folder, above = stack.pop()
-        here = os.path.realpath(os.path.join(root, folder))  # noqa: PTH118 - a Path a file is slow for 50,000
-        if here in above:
-            continue
+        full = os.path.join(root, folder)  # noqa: PTH118 - a Path a file is slow for 50,000
         try:
-            entries = list(os.scandir(os.path.join(root, folder)))  # noqa: PTH118
+            found = os.stat(full)  # noqa: PTH116
+            here = (found.st_dev, found.st_ino)
+            entries = [] if here in above else list(os.scandir(full))
         except OSError as error:
             yield folder, PictureError(f"a folder that cannot be read: {(error.strerror or str(error)).lower()}")
             continue

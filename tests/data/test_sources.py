@@ -1,0 +1,489 @@
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
+
+from convscope.data.preprocess import Preprocess
+from convscope.data.sources import NO_CLASS, Pictures, batches, images
+from convscope.errors import ArgumentError, DataError, PictureError
+
+TRANSFORM = Preprocess((3, 8, 8), resize=8)
+
+
+def write(file: Path, value: int = 0) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), (value, value, value)).save(file)
+    return file
+
+
+def values(pictures: Pictures, **options: object) -> dict[int, int]:
+    """Place -> grey value of what comes out of `batches`."""
+    found = {}
+    for batch in batches(pictures, TRANSFORM, **options):  # type: ignore[arg-type]
+        assert batch.indices.dtype == torch.int64
+        for index, x in zip(batch.indices.tolist(), batch.inputs, strict=True):
+            found[index] = round(float(x[0, 0, 0]) * 255)
+    return found
+
+
+# Folders and files
+
+
+def test_a_flat_folder_has_no_labels_and_is_sorted_by_path(tmp_path: Path) -> None:
+    for number, name in enumerate(["b.png", "a.png", "C.PNG"]):
+        write(tmp_path / name, number)
+    pictures = images(tmp_path)
+    assert pictures.paths == ["C.PNG", "a.png", "b.png"]
+    assert (pictures.labels, pictures.classes, len(pictures)) == (None, None, 3)
+    assert values(images(str(tmp_path))) == {0: 2, 1: 1, 2: 0}
+
+
+def test_classes_are_the_first_level_folders_at_any_depth(tmp_path: Path) -> None:
+    for name in ("dog/x/y/1.png", "dog/0.png", "ant/z.png", "bee/deep/er/q.png"):
+        write(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    pictures = images(tmp_path)
+    assert pictures.paths == ["ant/z.png", "bee/deep/er/q.png", "dog/0.png", "dog/x/y/1.png"]
+    assert pictures.classes == ("ant", "bee", "dog")
+    assert pictures.labels == [0, 1, 2, 2]
+    write(tmp_path / "stray.png")
+    assert images(tmp_path).labels == [0, 1, 2, 2, NO_CLASS]
+
+
+def test_deep_folders(tmp_path: Path) -> None:
+    write(tmp_path.joinpath(*["d"] * 150, "deep.png"), 5)
+    pictures = images(tmp_path)
+    assert pictures.classes == ("d",)
+    assert pictures.paths[0].count("/") == 150
+    assert values(pictures) == {0: 5}
+
+
+def test_one_file_and_what_is_no_source(tmp_path: Path) -> None:
+    pictures = images(write(tmp_path / "one.png", 9))
+    assert (len(pictures), pictures.paths, pictures.labels) == (1, ["one.png"], None)
+    with pytest.raises(DataError, match=r"nowhere.*no such folder or file"):
+        images(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=f"no pictures in {tmp_path / 'empty'}"):
+        images(tmp_path / "empty")
+    (tmp_path / "empty" / "notes.txt").write_text("no picture")
+    with pytest.raises(DataError, match="no pictures in"):
+        images(tmp_path / "empty")
+
+
+def test_what_is_no_picture_by_name_is_ignored_and_by_content_is_skipped(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", 1)
+    (tmp_path / "b.jpg").write_text("no picture")
+    (tmp_path / "c.png").write_bytes(b"")
+    (tmp_path / "d.txt").write_text("no picture")
+    (tmp_path / "._e.png").write_bytes(b"left behind by another system")
+    (tmp_path / "README").write_text("no picture")
+    write(tmp_path / "f.png", 5).rename(tmp_path / "without-extension")
+    (tmp_path / "e.png").symlink_to(tmp_path / "gone.png")
+    write(tmp_path / "folder.jpg" / "g.png", 7)
+    pictures = images(tmp_path)
+    assert pictures.paths == ["a.png", "b.jpg", "c.png", "e.png", "folder.jpg/g.png", "without-extension"]
+    assert values(pictures) == {0: 1, 4: 7, 5: 5}
+    assert pictures.skipped == {
+        1: "not a picture in any known format",
+        2: "empty, 0 bytes",
+        3: "no such file or directory",
+    }
+    with pytest.raises(PictureError, match=r"b\.jpg: not a picture in any known format"):
+        list(batches(images(tmp_path, skip_bad=False), TRANSFORM))
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    write(tmp_path / "set" / "a" / "1.png", 1)
+    write(tmp_path / "elsewhere" / "2.png", 2)
+    (tmp_path / "set" / "b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "a" / "up").symlink_to(tmp_path / "set")
+    (tmp_path / "elsewhere" / "self").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "knot.png").symlink_to(tmp_path / "set" / "knot.png")
+    pictures = images(tmp_path / "set")
+    assert [path for path in pictures.paths if "up" not in path] == ["a/1.png", "b/2.png", "knot.png"]
+    assert len(pictures) < 10
+    assert 1 in values(pictures).values()
+    assert "symbolic links" in pictures.skipped[pictures.paths.index("knot.png")]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read everything")
+def test_what_may_not_be_read_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.png")
+    write(tmp_path / "b.png").chmod(0)
+    write(tmp_path / "locked" / "c.png")
+    (tmp_path / "locked").chmod(0)
+    try:
+        pictures = images(tmp_path)
+        assert list(values(pictures)) == [0]
+        assert pictures.skipped == {
+            1: "permission denied",
+            2: "a folder that cannot be read: permission denied",
+        }
+    finally:
+        (tmp_path / "locked").chmod(0o700)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a" / "1.png", 4)
+    write(tmp_path / "b" / "2.png")
+    real = os.scandir
+
+    def scandir(path: str) -> Iterator[os.DirEntry[str]]:
+        if path.endswith("b"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    pictures = images(tmp_path)
+    assert pictures.paths == ["a/1.png", "b"]
+    assert values(pictures) == {0: 4}
+    assert pictures.skipped == {1: "a folder that cannot be read: permission denied"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux only")
+def test_odd_names(tmp_path: Path) -> None:
+    odd = ["mit leerzeichen.png", "日本語.png", "emoji🦞.png", "line\nbreak.png", "-rf.png", "a%20b#?.png", "'\".png"]
+    for name in odd:
+        write(tmp_path / name)
+    write(tmp_path / os.fsdecode(b"latin-\xe9.png"), 3)
+    pictures = images(tmp_path)
+    assert len(pictures) == len(values(pictures)) == len(odd) + 1
+    assert "latin-\N{REPLACEMENT CHARACTER}.png" in pictures.paths
+    for path in pictures.paths:
+        path.encode()
+    pictures.fingerprint()
+
+
+def test_a_file_named_as_a_scheme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "c:d" / "x.png")
+    assert len(images("c:d")) == 1
+
+
+# Data sets
+
+
+class Listed(Dataset):  # type: ignore[type-arg]
+    def __init__(self, items: list[object]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> object:
+        item = self.items[index]
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+
+def grey(value: int) -> Image.Image:
+    return Image.new("RGB", (8, 8), (value,) * 3)
+
+
+def test_items_of_every_kind() -> None:
+    array = np.full((8, 8, 3), 4, np.uint8)
+    items = [
+        grey(1),
+        grey(2).convert("L"),
+        array - 1,
+        array,
+        array[..., 0] + 1,
+        torch.full((3, 8, 8), 6, dtype=torch.uint8),
+        torch.full((1, 8, 8), 7, dtype=torch.uint8),
+        torch.full((8, 8), 8, dtype=torch.uint8),
+        (grey(9), 5),
+    ]
+    pictures = images(Listed(items))
+    assert values(pictures) == {k: k + 1 for k in range(9)}
+    assert not pictures.tensors
+    assert pictures.paths[3] == "Listed[3]"
+
+
+def test_labels_come_from_the_items_or_from_beside_them() -> None:
+    pictures = images(Listed([(grey(1), 2), (grey(2), np.int64(0)), (grey(3), torch.tensor(1)), OSError("gone")]))
+    assert pictures.labels == [2, 0, 1, NO_CLASS]
+    assert pictures.subset([2, 0]).labels == [1, 2]
+    assert images(Listed([(grey(1), "a name"), (grey(2), "another")])).labels is None
+    assert images(Listed([grey(1)])).labels is None
+
+
+def test_a_data_set_s_own_targets_and_classes() -> None:
+    class Beside(Listed):
+        targets = torch.tensor([3, 4])
+        classes = ("a", "b", "c", "d", "e")
+
+    pictures = images(Beside([(grey(1), 0), (grey(2), 0)]))
+    assert pictures.labels == [3, 4]
+    assert pictures.classes == ("a", "b", "c", "d", "e")
+    part = images(Subset(Beside([(grey(1), 0), (grey(2), 0)]), [1]))
+    assert (part.labels, part.classes) == ([4], ("a", "b", "c", "d", "e"))
+
+
+def test_broken_items_keep_their_places() -> None:
+    pictures = images(
+        Listed([OSError("image file is truncated"), grey(1), ValueError("no\nway"), {"image": grey(3)}, grey(4)])
+    )
+    assert values(pictures, batch_size=2) == {1: 1, 4: 4}
+    assert pictures.skipped == {
+        0: "image file is truncated",
+        2: "no way",
+        3: "an item of type dict, expected a picture, an array or a tensor",
+    }
+
+
+def test_a_bug_in_a_data_set_is_not_hidden() -> None:
+    with pytest.raises(KeyError):
+        list(batches(images(Listed([grey(1), KeyError("bug")])), TRANSFORM))
+
+
+def test_float_tensors_are_in_network_space() -> None:
+    x = torch.randn(5, 3, 8, 8)
+    for source in (x, TensorDataset(x, torch.arange(5)), Listed(list(x)), Listed([(each, 1) for each in x])):
+        pictures = images(source)
+        assert pictures.tensors
+        found = list(batches(pictures, TRANSFORM, 2))
+        assert torch.equal(torch.cat([batch.inputs for batch in found]), x)
+        assert [batch.indices.tolist() for batch in found] == [[0, 1], [2, 3], [4]]
+        with pytest.raises(PictureError, match="network space"):
+            pictures.picture(0)
+    assert images(TensorDataset(x, torch.arange(5))).labels == [0, 1, 2, 3, 4]
+    assert torch.equal(images(x).item(3), x[3])  # type: ignore[arg-type]
+
+
+def test_float_tensors_that_do_not_fit() -> None:
+    bad = torch.zeros(2, 3, 4, 4)
+    bad[1, 2, 0, 3] = float("inf")
+    with pytest.raises(DataError, match=r"Tensor\[1\] is inf at \(2, 0, 3\)"):
+        list(batches(images(bad), TRANSFORM))
+    with pytest.raises(DataError, match=r"Listed\[1\] is of shape \(3, 5, 5\), Listed\[0\] of \(3, 4, 4\)"):
+        list(batches(images(Listed([torch.zeros(3, 4, 4), torch.zeros(3, 5, 5)])), TRANSFORM))
+    pictures = images(Listed([torch.zeros(3, 4, 4), torch.zeros(4)]))
+    assert [batch.indices.tolist() for batch in batches(pictures, TRANSFORM)] == [[0]]
+    assert pictures.skipped == {1: "a float tensor of shape (4,), expected (C, H, W)"}
+
+
+def test_arrays_images_and_lists_of_them(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.png", 5)
+    assert values(images([file, str(file), np.full((8, 8, 3), 6, np.uint8), grey(7)])) == {0: 5, 1: 5, 2: 6, 3: 7}
+    assert values(images(grey(3))) == values(images(np.full((8, 8, 3), 3, np.uint8))) == {0: 3}
+    assert values(images(np.stack([np.full((8, 8, 3), k, np.uint8) for k in (1, 2)]))) == {0: 1, 1: 2}
+    assert images(images([file])).paths == ["list[0]"]
+
+
+def test_sources_without_index_or_pictures() -> None:
+    class Endless(IterableDataset):  # type: ignore[type-arg]
+        def __iter__(self) -> Iterator[int]:
+            yield 1
+
+    for source in (Endless(), iter([]), None, 3, {"a": 1}):
+        with pytest.raises(DataError, match="expected pictures by index"):
+            images(source)
+    for empty in ([], torch.zeros(0, 3, 8, 8), Listed([])):
+        with pytest.raises(DataError, match="it is empty"):
+            images(empty)
+
+
+# torchvision, Hugging Face
+
+
+def test_torchvision_by_name(tmp_path: Path) -> None:
+    for name in (
+        "accordion/image_0001.jpg",
+        "accordion/image_0002.jpg",
+        "emu/image_0001.jpg",
+        "BACKGROUND_Google/x.jpg",
+    ):
+        write(tmp_path / "caltech101" / "101_ObjectCategories" / name, 100)
+    pictures = images(f"torchvision:Caltech101@{tmp_path}")
+    assert (pictures.name, len(pictures)) == ("torchvision:Caltech101", 3)
+    assert (pictures.labels, pictures.classes) == ([0, 0, 1], ("accordion", "emu"))
+    assert values(pictures) == {0: 100, 1: 100, 2: 100}
+
+
+def test_torchvision_s_image_folder_is_read_from_its_files(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    write(tmp_path / "b" / "1.png", 3)
+    (tmp_path / "a").mkdir()
+    Image.new("RGB", (8, 16)).save(tmp_path / "a" / "0.jpg", exif=exif)
+    for source in (torchvision.datasets.ImageFolder(tmp_path), f"torchvision:ImageFolder@{tmp_path}"):
+        pictures = images(source)
+        assert pictures.paths == ["a/0.jpg", "b/1.png"]
+        assert (pictures.labels, pictures.classes) == ([0, 1], ("a", "b"))
+        assert pictures.picture(0).size == (16, 8)  # turned, which torchvision's own loader does not
+    own = torchvision.datasets.ImageFolder(tmp_path, transform=lambda image: torch.zeros(3, 8, 8))
+    assert images(own).tensors
+
+
+def test_torchvision_says_what_is_missing(tmp_path: Path) -> None:
+    for name in ("MNIST", "CIFAR10", "Caltech101"):
+        with pytest.raises(DataError, match=f"torchvision's {name} is not in {tmp_path}") as caught:
+            images(f"torchvision:{name}@{tmp_path}")
+        assert "\n" not in str(caught.value)
+    for spec in ("Nonsense@x", "MNIST", "MNIST@"):
+        with pytest.raises(ArgumentError, match=r'expected "torchvision:NAME@ROOT"'):
+            images(f"torchvision:{spec}")
+
+
+def test_hugging_face_data_sets(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "img": datasets.Image(), "kind": datasets.ClassLabel(names=["ant", "bee"])}
+    )
+    file = write(tmp_path / "on-disk.png", 9)
+    rows = {"text": ["", "", ""], "img": [grey(4), str(file), None], "kind": [1, 0, 1]}
+    dataset = datasets.Dataset.from_dict(rows, features=features)
+    dataset.save_to_disk(tmp_path / "saved")
+    datasets.DatasetDict({"train": dataset, "test": dataset.select([1])}).save_to_disk(tmp_path / "both")
+    for source in (dataset, dataset.with_format("torch"), f"hf:{tmp_path / 'saved'}", f"hf:{tmp_path / 'both'}@train"):
+        pictures = images(source)
+        assert (pictures.labels, pictures.classes) == ([1, 0, 1], ("ant", "bee"))
+        assert values(pictures) == {0: 4, 1: 9}
+        assert pictures.skipped == {2: "no picture in this row"}
+    assert values(images(f"hf:{tmp_path / 'both'}@test")) == {0: 9}
+
+
+def test_hugging_face_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    words = datasets.Dataset.from_dict({"text": ["a"]})
+    with pytest.raises(DataError, match="no column of pictures, only text"):
+        images(words)
+    with pytest.raises(DataError, match="one of train, test"):
+        images(datasets.DatasetDict({"train": words, "test": words}))
+    with pytest.raises(DataError, match="expected a Dataset"):
+        images(words.to_iterable_dataset())
+    words.save_to_disk(tmp_path / "words")
+    datasets.DatasetDict({"train": words}).save_to_disk(tmp_path / "dict")
+    with pytest.raises(DataError, match=r"images is 'hf:.*nosplit'"):
+        images(f"hf:{tmp_path / 'dict'}@nosplit")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(DataError, match=r"pip install 'convscope\[datasets\]'"):
+        images("hf:whatever@train")
+
+
+# Views
+
+
+def test_subset_without_and_fingerprint(tmp_path: Path) -> None:
+    for number, name in enumerate(["a/1.png", "b/2.png", "c/3.png", "c/4.png"]):
+        write(tmp_path / name, number)
+    pictures = images(tmp_path)
+    part = pictures.subset([3, 1])
+    assert (part.paths, part.labels, part.classes) == (["c/4.png", "b/2.png"], [2, 1], ("a", "b", "c"))
+    assert values(part) == {0: 3, 1: 1}
+    assert values(part.subset([1])) == {0: 1}
+    rest = pictures.without("b")
+    assert (rest.paths, rest.labels) == (["a/1.png", "c/3.png", "c/4.png"], [0, 1, 1])
+    assert rest.classes == ("a", "c")
+    with pytest.raises(ArgumentError, match="'d'"):
+        pictures.without("d")
+    with pytest.raises(DataError, match="no classes"):
+        images(tmp_path / "a").without("d")
+    assert pictures.fingerprint() == images(tmp_path).fingerprint()
+    assert pictures.fingerprint().startswith("4-")
+    assert part.fingerprint() != pictures.fingerprint()
+    with pytest.raises(ArgumentError, match="index is 4: expected 0 to 3"):
+        pictures.picture(4)
+
+
+def test_the_gallery_is_bundled() -> None:
+    pictures = images("gallery")
+    assert pictures.name == "gallery"
+    assert 200 <= len(pictures) <= 400
+    assert len(pictures.classes or ()) >= 20
+    assert sum(path.startswith("Faces_easy/") for path in pictures.paths) >= 10
+    assert {min(pictures.picture(i).size) for i in range(len(pictures))} == {146}
+
+
+def test_the_gallery_was_held_out(data_root: Path) -> None:
+    from convscope.data.splits import per_class
+
+    whole = images(data_root / "caltech101" / "101_ObjectCategories")
+    assert len(whole) == 9145
+    caltech = whole.without("BACKGROUND_Google")
+    gallery = images("gallery")
+    assert gallery.classes == caltech.classes
+    split = per_class(caltech.labels or [], 30, seed=0)
+    assert (len(split.train), len(split.test)) == (3030, 2945)
+    assert set(gallery.paths) <= {caltech.paths[i] for i in split.test}
+
+
+# Batches
+
+
+def test_order_is_that_of_the_indices_whatever_the_speed() -> None:
+    class Uneven(Listed):
+        def __getitem__(self, index: int) -> object:
+            time.sleep(0.003 * (index % 4 == 0))
+            return grey(index)
+
+    pictures = images(Uneven([0] * 40))
+    assert list(values(pictures, batch_size=7)) == list(range(40))
+    chosen = [30, 2, 17, 2]
+    found = list(batches(pictures, TRANSFORM, 3, chosen))
+    assert torch.cat([batch.indices for batch in found]).tolist() == chosen
+    assert [len(batch.indices) for batch in found] == [3, 1]
+    assert found[0].inputs.is_contiguous(memory_format=torch.channels_last)
+    assert list(batches(pictures, TRANSFORM, 3, [])) == []
+    with pytest.raises(ArgumentError, match="batch_size is 0"):
+        next(batches(pictures, TRANSFORM, 0))
+
+
+def test_decoding_runs_ahead_but_not_away() -> None:
+    started: list[int] = []
+
+    def transform(image: Image.Image) -> torch.Tensor:
+        started.append(1)
+        return torch.zeros(3, 8, 8)
+
+    stream = batches(images([grey(0)] * 500), transform, 10)
+    next(stream)
+    deadline = time.monotonic() + 10
+    while len(started) < 20 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert 20 <= len(started) <= 40
+    stream.close()
+    assert len(started) <= 40
+
+
+def test_a_data_set_s_items_are_asked_for_one_at_a_time() -> None:
+    inside = threading.Semaphore(1)
+
+    class Alone(Listed):
+        def __getitem__(self, index: int) -> object:
+            assert inside.acquire(blocking=False), "two threads at once"
+            time.sleep(0.002)
+            inside.release()
+            return grey(index)
+
+    assert len(values(images(Alone([0] * 30)))) == 30
+
+
+def test_an_error_of_the_transform_ends_the_stream_and_its_threads() -> None:
+    def transform(image: Image.Image) -> torch.Tensor:
+        raise RuntimeError("a bug")
+
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="a bug"):
+        list(batches(images([grey(0)] * 100), transform))
+    assert threading.active_count() == before
+
+
+def test_ten_crops_travel_as_channels() -> None:
+    transform = Preprocess((3, 64, 64))
+    picture = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    (batch,) = batches(images([picture]), lambda image: transform.ten_crops(image).flatten(0, 1))
+    assert torch.equal(batch.inputs.reshape(10, 3, 64, 64), transform.ten_crops(picture))
