@@ -1,8 +1,9 @@
-"""What scanning costs: `python benchmarks/scan.py [--memory]`.
+"""What scanning costs: `python benchmarks/scan.py`, or `--memory` for its second half alone.
 
 Time: scanning all convolutional layers against plain channels-last inference of the same network over the same loader,
-on two threads, in interleaved pairs; the ratio is the median over pairs. Beside it the cost of a hook that only takes
-each map's maximum. Memory (`--memory`): the peak of a process that scans 20,000 pictures against one that scans 2,000.
+on two threads, in interleaved rounds; the ratio is the median over rounds. Beside it the cost of a hook that only takes
+each map's maximum, and of the scan that an atlas makes, with the statistics of every channel and checkpoints.
+Memory: the peak of a process that scans 20,000 pictures against that of one that scans 2,000.
 """
 
 import argparse
@@ -11,13 +12,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import torch
 import torchvision
 from torch import nn
 
-from convscope.atlases.scan import scan
+from convscope.atlases.build import scan_units
+from convscope.atlases.checkpoints import Spans
+from convscope.atlases.scan import UNIT, Scanner, chosen_layers, scan
 from convscope.data.sources import Pictures, batches
 from convscope.models.network import Network
 from convscope.probe import record
@@ -50,24 +55,32 @@ def scanned(network: Network, pictures: Pictures) -> None:
     scan(network, pictures, convolutions(network), batch_size=BATCH, device="cpu")
 
 
+def tallied(network: Network, pictures: Pictures) -> None:
+    scanner = Scanner(network, chosen_layers(network, convolutions(network)), batch_size=BATCH, device="cpu")
+    units = -(-len(pictures) // UNIT)
+    with TemporaryDirectory() as folder:
+        scan_units(scanner, pictures, Spans(Path(folder), units), 9, UNIT, range(units))
+
+
 def seconds(work: Callable[[Network, Pictures], None], network: Network, pictures: Pictures) -> float:
     start = time.perf_counter()
     work(network, pictures)
     return time.perf_counter() - start
 
 
-def ratios(pairs: int) -> None:
-    print(f"{'network':14} {'plain, s':>9} {'maximum':>9} {'scan':>7} {'limit':>7}")
+def ratios(rounds: int) -> None:
+    print(f"{'network':14} {'plain, s':>9} {'maximum':>9} {'scan':>7} {'limit':>7} {'atlas':>7}")
     for name, limit in LIMITS.items():
         torch.manual_seed(0)
         network = Network(torchvision.models.get_model(name, weights=None), name=name)
         pictures = Pictures("noise", list(torch.randn(PICTURES[name], 3, 224, 224)))
-        works = (plain, maximum, scanned)
+        works = (plain, maximum, scanned, tallied)
         for work in works:
             work(network, pictures)  # a warm-up
-        times = [[seconds(work, network, pictures) for work in works] for _ in range(pairs)]
-        hook, ours = (median(row[k] / row[0] for row in times) for k in (1, 2))
-        print(f"{name:14} {median(row[0] for row in times):9.2f} {hook:9.3f} {ours:7.3f} {limit:7.2f}", flush=True)
+        times = [[seconds(work, network, pictures) for work in works] for _ in range(rounds)]
+        hook, ours, all_of_it = (median(row[k] / row[0] for row in times) for k in (1, 2, 3))
+        start = f"{name:14} {median(row[0] for row in times):9.2f} {hook:9.3f}"
+        print(f"{start} {ours:7.3f} {limit:7.2f} {all_of_it:7.3f}", flush=True)
 
 
 class Noise:
@@ -101,7 +114,7 @@ def memory() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memory", action="store_true", help="memory only")
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(2)
@@ -110,5 +123,5 @@ if __name__ == "__main__":
     elif options.memory:
         memory()
     else:
-        ratios(options.pairs)
+        ratios(options.rounds)
         memory()

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, overload
@@ -61,6 +61,7 @@ CACHE = 256 * 2**20  # bytes of pictures kept for the next chunk
 STRETCH = 256  # pictures, or channels, to a row group of the small tables
 THUMBNAIL = 160  # pixels of the larger side, at most
 GREY = 128
+SLICE = 32  # projections made presentable at a time, in float64
 
 Project = Callable[[Tensor, Mapping[str, Units]], Mapping[str, Projected]]
 Row = dict[str, Any]
@@ -148,7 +149,7 @@ def atlas(
         if _begin(out, info):
             return None if shard else open_atlas(out)
         spans = Spans(out / BUILDING, units)
-        _scan(scanner, source, spans, top, unit, part)
+        scan_units(scanner, source, spans, top, unit, part)
         if shard:
             return None
         total = spans.total()
@@ -249,7 +250,7 @@ def _require_same(out: Path, there: Info, here: Info) -> None:
         for name in names:
             old, new = getattr(there, name), getattr(here, name)
             if old != new:
-                detail = f"{name} is {old!r} there, {new!r} here" if name in PLAIN else f"its {name} differs"
+                detail = f"{name} is {old!r} there, {new!r} here" if name in PLAIN else f"not the same {name}"
                 raise AtlasError(f"out is {str(out)!r}: holds an atlas of {what} ({detail}); choose another folder")
 
 
@@ -268,7 +269,7 @@ def _skipped(source: Pictures, reasons: Mapping[int, str]) -> tuple[Skipped, ...
     return tuple(Skipped(image, source.paths[image], reason) for image, reason in sorted(reasons.items()))
 
 
-def _scan(scanner: Scanner, source: Pictures, spans: Spans, top: int, unit: int, part: range) -> None:
+def scan_units(scanner: Scanner, source: Pictures, spans: Spans, top: int, unit: int, part: range) -> None:
     """Finish the missing units of `part`."""
     missing = spans.missing(part)
     ranges = {k: range(k * unit, min((k + 1) * unit, len(source))) for k in missing}
@@ -304,7 +305,7 @@ class _Inputs:
         found = {index: self.kept[index] for index in indices if index in self.kept}
         missing = [index for index in indices if index not in found]
         for batch in batches(self.source, self.network.transform, 32, missing):
-            found |= zip(batch.indices.tolist(), batch.inputs.clone().unbind(0), strict=True)
+            found |= zip(batch.indices.tolist(), batch.inputs.unbind(0), strict=True)
         for index in indices:
             if index not in found:
                 raise DataError(f"{self.source.paths[index]} was read by the scan and now cannot be: pictures changed")
@@ -315,35 +316,33 @@ class _Inputs:
         return torch.stack([found[index] for index in indices])
 
 
+@dataclass
 class _Build:
     """The part of a build that follows the scan."""
 
-    def __init__(
-        self,
-        folder: Path,
-        info: Info,
-        source: Pictures,
-        network: Network,
-        layers: Mapping[str, Layer],
-        tallies: Mapping[str, Tally],
-        project: Project,
-        device: torch.device,
-        keep_all: bool,
-    ) -> None:
-        if not tallies:
-            raise DataError(f"no picture of {source.name} can be read")
-        self.folder, self.info, self.source, self.network, self.layers = folder, info, source, network, layers
-        self.tallies, self.project, self.device, self.keep_all = tallies, project, device, keep_all
-        self.tops = {layer: Top.of(tallies[layer].leaders, at.width) for layer, at in layers.items()}
-        self.inputs = _Inputs(source, network)
+    folder: Path
+    info: Info
+    source: Pictures
+    network: Network
+    layers: Mapping[str, Layer]
+    tallies: Mapping[str, Tally]
+    project: Project
+    device: torch.device
+    keep_all: bool
+
+    def __post_init__(self) -> None:
+        if not self.tallies:
+            raise DataError(f"no picture of {self.source.name} can be read")
+        self.tops = {layer: Top.of(self.tallies[layer].leaders, at.width) for layer, at in self.layers.items()}
+        self.inputs = _Inputs(self.source, self.network)
 
     def finish(self, out: Path, info: Info) -> None:
         """Project what is missing, write the tables, then `atlas.json`, which says that all is there."""
         tops, pictures = self._project(), self._picture()
-        put_table(out / "top.parquet", TOP, _groups(tops))
-        put_table(out / "channels.parquet", CHANNELS, self._channels())
-        put_table(out / "pictures.parquet", PICTURES, _groups(pictures))
-        put(out / MANIFEST, info.encoded())
+        put_table(out / "top.parquet", TOP, _groups(tops), self.folder)
+        put_table(out / "channels.parquet", CHANNELS, self._channels(), self.folder)
+        put_table(out / "pictures.parquet", PICTURES, _groups(pictures), self.folder)
+        put(out / MANIFEST, info.encoded(), self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _project(self) -> list[Path]:
@@ -381,14 +380,18 @@ class _Build:
         position = top.positions[channel, rank]
         on_device = inputs.to(self.device, self.network.dtype)
         found = self.project(on_device, {layer: Units(picture, channel, position)})[layer]
-        pixels = torch.stack([torch.from_numpy(self._pixels(x)).permute(2, 0, 1) for x in inputs])
         boxes = [tile_box(at, self.info.input_size, *p) for p in position.tolist()]
-        crops, corners = found.crops.float().cpu(), found.top_left.tolist()
-        tiles = torch.stack([cut(c, corner, box, 0) for c, corner, box in zip(crops, corners, boxes, strict=True)])
+        corners, pixels = found.top_left.tolist(), [self._pixels(x) for x in inputs]
         patches = [cut(pixels[p], (0, 0), box, GREY) for p, box in zip(picture.tolist(), boxes, strict=True)]
+        projections: list[bytes] = []
         with ThreadPoolExecutor(4, "encode") as pool:
-            projections = list(pool.map(encode, display(tiles)))
-            encoded = list(pool.map(lambda patch: encode(patch.permute(1, 2, 0).numpy()), patches))
+            encoded = pool.map(lambda patch: encode(patch.permute(1, 2, 0).numpy()), patches)
+            for k in range(0, len(boxes), SLICE):
+                crops = found.crops[k : k + SLICE].float().cpu()
+                tiles = [
+                    cut(*tile, 0) for tile in zip(crops, corners[k : k + SLICE], boxes[k : k + SLICE], strict=True)
+                ]
+                projections += pool.map(encode, display(torch.stack(tiles)))
         facts = zip(channel.tolist(), rank.tolist(), position.tolist(), boxes, encoded, projections, strict=True)
         return [self._row(layer, *fact) for fact in facts]
 
@@ -415,8 +418,9 @@ class _Build:
         name = source.classes[label] if source.classes is not None and label != NO_CLASS else None
         return {"image": image, "path": source.paths[image], "label": name}
 
-    def _pixels(self, x: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        return self.network.transform.picture(x)
+    def _pixels(self, x: Tensor) -> Tensor:
+        """A picture in network space as (3, H, W) uint8."""
+        return torch.from_numpy(self.network.transform.picture(x)).permute(2, 0, 1)
 
     def _picture(self) -> list[Path]:
         """A file for each stretch of the pictures that appear."""
@@ -471,8 +475,8 @@ def cut(source: Tensor, corner: Sequence[int], box: tuple[int, int, int, int], f
     return tile
 
 
-def _thumbnail(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
-    image = Image.fromarray(pixels)
+def _thumbnail(pixels: Tensor) -> bytes:
+    image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
     image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
     return encode(np.asarray(image))
 

@@ -421,9 +421,12 @@ def tile_box(layer: Layer, input_size: tuple[int, int, int], row: int, column: i
     return top, left, top + height, left + width
 
 
-def put(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
-    """Write a file, or have `content` write it, under a temporary name; move it into place once it is on the disk."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+def put(path: Path, content: bytes | Callable[[BinaryIO], object], scratch: Path | None = None) -> None:
+    """Write a file, or have `content` write it, and move it into place once it is on the disk.
+
+    Until then it lies under a temporary name in the folder `scratch`, by default beside its place.
+    """
+    part = (scratch or path.parent) / f"{path.name}.{os.getpid()}.part"
     try:
         with part.open("wb") as file:
             if callable(content):
@@ -437,8 +440,8 @@ def put(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
         part.unlink(missing_ok=True)
 
 
-def put_table(path: Path, schema: pa.Schema, groups: Iterable[pa.Table]) -> None:
-    """Write a Parquet file with one row group for each table that has rows; equal tables give equal bytes."""
+def put_table(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], scratch: Path | None = None) -> None:
+    """Write a Parquet file by `put`, one row group for each table that has rows; equal tables give equal bytes."""
 
     def write(file: BinaryIO) -> None:
         options = {
@@ -451,7 +454,7 @@ def put_table(path: Path, schema: pa.Schema, groups: Iterable[pa.Table]) -> None
                 if group.num_rows:
                     writer.write_table(group, row_group_size=group.num_rows)
 
-    put(path, write)
+    put(path, write, scratch)
 
 
 def _leaves(schema: pa.Schema) -> list[str]:

@@ -52,9 +52,3 @@ def build(out: Path, **settings: object) -> Atlas:
     found = atlas(tiny(), Noise(), out, **arguments)  # type: ignore[call-overload]
     assert isinstance(found, Atlas)
     return found
-
-
-def build_alone(out: str) -> None:
-    """What a process that is there to be killed does."""
-    torch.set_num_threads(1)
-    build(Path(out))
