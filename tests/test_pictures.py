@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -173,6 +173,7 @@ def test_missing_folder_and_pipe(tmp_path: Path) -> None:
             load_picture(tmp_path / name)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 1500), st.integers(0, 255))
 def test_damage_either_shows_or_raises_picture_error(place: int, value: int) -> None:
     for kind in ("JPEG", "PNG", "GIF", "TIFF", "BMP"):
@@ -192,7 +193,7 @@ def test_decompression_bombs_are_refused_without_decoding(tmp_path: Path, monkey
 
 
 def test_large_pictures_below_the_bound_are_shown() -> None:
-    assert load_picture(saved(Image.new("L", (9000, 6000)), "PNG")).size == (9000, 6000)
+    assert load_picture(saved(Image.new("L", (6000, 5000)), "PNG")).size == (6000, 5000)
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3), (5,), (5, 5, 2), (2, 5, 5, 3)])

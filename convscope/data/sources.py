@@ -166,7 +166,10 @@ def _first(items: Sequence[Any]) -> Any:
     """The first item that can be read, of the first few; it tells what kind the others are."""
     for index in range(min(len(items), 8)):
         try:
-            return items[index]
+            item = items[index]
+            if isinstance(_picture_of(item), Image.Image):
+                _picture_of(item).load()  # which closes its file
+            return item
         except BROKEN:
             continue
     return None
