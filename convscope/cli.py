@@ -571,24 +571,27 @@ def _mistake(error: Exception) -> int:
 
 
 @contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
-    """Our warnings as one line each; those of the libraries below us are not the user's business."""
+def _warnings_at_the_end() -> Iterator[None]:
+    """Our warnings as one line each, after the work and not before an error; those of libraries are not the user's."""
+    lines: dict[str, None] = {}
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
+    def keep(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
         foreign = "site-packages" in filename and "convscope" not in Path(filename).parts
         if not foreign and issubclass(category, UserWarning):
-            _say(f"warning: {message}")
+            lines[f"warning: {message}"] = None
 
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        warnings.showwarning = show
+        warnings.showwarning = keep
         yield
+    for line in lines:
+        _say(line)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code. A mistake of the user's is one line on standard error and code 2."""
     try:
-        with _warnings_in_one_line():
+        with _warnings_at_the_end():
             outcome = app(arguments, prog_name="convscope", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except (KeyboardInterrupt, typer.Abort):
