@@ -25,17 +25,18 @@ docs: .venv/installed-test
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than Python 3.11; name another with make PYTHON=..." >&2; exit 2; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -e .
+	@echo "installing into .venv; this takes a few minutes"
+	test -x $(BIN)/pip || { rm -rf .venv; $(PYTHON) -m venv .venv; }
+	$(BIN)/pip install --quiet -e .
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet -e '.[test]'
+	$(BIN)/pip install --quiet -e '.[test]'
 	touch $@
 
 # The browser tests skip, and say so, where there is no Chromium and no right to install one.
 chromium:
 	@command -v chromium >/dev/null || { \
-	    [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	    && { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } >/dev/null 2>&1; \
+	    [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update >/dev/null 2>&1 \
+	    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium >/dev/null 2>&1; \
 	} || echo "no chromium here: the browser tests will be skipped"
