@@ -103,7 +103,8 @@ def train(
         recipe: "paper" (METHODS T4 to T9), "scaled" (our own for small networks), or a `Recipe`; by default the paper's
             for the paper's networks, and for `zfnet128` its own.
         init_from: a network to begin from, as `convscope.load` spells it: every tensor that fits is carried over,
-            `fc6` also from another picture size, and the transform where it is per channel.
+            `fc6` also from another picture size, and the transform. A training that goes on with pictures it has seen
+            wants another `seed`: with the same one every crop and dropout mask comes again.
         exclude: a file of relative paths, one a line or the first column of a CSV, or paths; folders count whole.
         name: the trained network's; default: the architecture's.
         resume: go on from the last finished epoch of the same training in `output`.
