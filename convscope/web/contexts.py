@@ -192,6 +192,11 @@ class FeatureMap:
     above: Neighbour | None
 
     @property
+    def rare(self) -> bool:
+        """Fires, but hardly ever."""
+        return not self.dead and self.fires < RARE
+
+    @property
     def name(self) -> str:
         """The map as convscope spells it, `layer:channel`."""
         return f"{self.layer.name}:{self.channel}"

@@ -83,10 +83,9 @@ def heat(peaks: Peaks) -> Markup:
     paths = Markup("").join(
         Markup('<path class="h{}" d="{}"/>').format(level, "".join(drawn)) for level, drawn in enumerate(cells) if drawn
     )
-    return Markup(
-        '<svg class="heat" viewBox="0 0 {} {}" role="img" aria-label="{}">{}'
-        '<rect class="frame" width="{}" height="{}"/></svg>'
-    ).format(columns, rows, label, paths, columns, rows)
+    return Markup('<svg class="heat" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        columns, rows, label, paths
+    )
 
 
 def frame(excerpt: Excerpt, input_size: tuple[int, int, int]) -> Markup:
