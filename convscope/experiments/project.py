@@ -118,7 +118,7 @@ def project(
             found[i] = _row(projected, k)
     for layer, rows in _by_layer(wanted, [i for i in range(len(wanted)) if found[i] is None]).items():
         selection = _selection(graph.node(layer).shape, [wanted[i] for i in rows], inputs)
-        values, pixels, _ = whole(module, inputs[rows], layer, selection, rule, lrn, unpool, start)
+        values, pixels, _ = whole(module, inputs[rows], layer, selection, rule, lrn, unpool, start, graph.times)
         for k, i in enumerate(rows):
             found[i] = values[k], pixels[k], torch.zeros(2, dtype=torch.long)
     replaced = expected_rectifiers(graph, wanted[0].layer) if rule != "gradient" else []

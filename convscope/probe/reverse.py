@@ -21,6 +21,7 @@ from convscope.probe.windows import Cone, Travel, cone, saved, whole_macs
 
 Start = Literal["activation", "one"]
 
+WHOLE = 16  # units at a time where each needs a pass over its full picture
 MEMORY = 128 * 2**20  # bytes of windows or kept maps at a time: larger batches only cost cache misses
 
 
@@ -155,14 +156,18 @@ class Reverse:
         return torch.split(rows, step) if len(rows) else []
 
     def _whole(self, pictures: Tensor, layer: str, units: Units) -> Projected:
-        masks = self.graph.node(layer).shape[1:]
-        selection = pictures.new_zeros(len(units), *masks)
-        index = (torch.arange(len(units)), units.channel)
-        selection[(*index, *units.position.unbind(1)) if len(masks) == 3 else index] = 1
-        values, pixels, _ = whole(
-            self.module, pictures[units.picture], layer, selection, self.rule, self.lrn, "switch", self.start
-        )
-        return Projected(values, pixels, torch.zeros(len(units), 2, dtype=torch.long))
+        """Full pictures by autograd, a few units at a time."""
+        shape = self.graph.node(layer).shape[1:]
+        parts = []
+        for rows in torch.split(torch.arange(len(units)), WHOLE):
+            part = units.rows(rows)
+            selection = pictures.new_zeros(len(part), *shape)
+            index = (torch.arange(len(part)), part.channel)
+            selection[(*index, *part.position.unbind(1)) if len(shape) == 3 else index] = 1
+            batch, rules, times = pictures[part.picture], (self.rule, self.lrn), self.graph.times
+            values, pixels, _ = whole(self.module, batch, layer, selection, *rules, start=self.start, times=times)
+            parts.append((rows, Projected(values, pixels, torch.zeros(len(part), 2, dtype=torch.long))))
+        return _reassemble(parts, len(units))
 
 
 def _reassemble(parts: Sequence[tuple[Tensor, Projected]], count: int) -> Projected:
@@ -184,18 +189,19 @@ def whole(
     lrn: LRN = "identity",
     unpool: Unpool = "switch",
     start: Start = "activation",
+    times: Mapping[str, int] | None = None,
 ) -> tuple[Tensor, Tensor, list[str]]:
     """Project over the full picture by autograd under `Rectified`: any network, any selection.
 
     `pictures` (N, C, H, W) in network space, `selection` the shape of the layer's output: what to begin with, times the
-    activation where `start` is "activation". Returns the selected activations summed (N,), the projections
-    (N, C, H, W), and the rectifiers replaced. Raises NetworkError when a rectifier could not be intercepted.
+    activation where `start` is "activation"; `times` as in `record.run`. Returns the selected activations summed (N,),
+    the projections (N, C, H, W), and the rectifiers replaced. Raises NetworkError when a rectifier could not be intercepted.
     """
     check("start", start, Start)
     pictures = pictures.detach().clone(memory_format=torch.preserve_format).requires_grad_()
     with torch.enable_grad():
         with Rectified(rule, lrn, unpool) as mode:
-            output: Tensor = run(module, pictures, [layer])[layer]
+            output: Tensor = run(module, pictures, [layer], times=times)[layer]
         if rule != "gradient" and (missed := uncaught(output)):
             raise NetworkError(
                 f"rule {rule!r} cannot reach {len(missed)} rectifier(s) on the way to {layer!r} ({missed[0]}): "
