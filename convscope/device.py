@@ -7,11 +7,12 @@ import torch
 
 from convscope.errors import ArgumentError
 
-AUTOCAST = {"bf16": torch.bfloat16, "bfloat16": torch.bfloat16, "fp16": torch.float16, "float16": torch.float16}
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+AUTOCAST |= {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def resolve(device: str | torch.device | None = None) -> torch.device:
-    """The device named, or the best there is for None and "auto". Raises ArgumentError when it is not on this machine."""
+    """The device named, or the best there is for None and "auto". Raises ArgumentError when it is not here."""
     if isinstance(device, torch.device):
         return device
     if device in (None, "auto"):
@@ -22,12 +23,14 @@ def resolve(device: str | torch.device | None = None) -> torch.device:
         chosen = torch.device(str(device))
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise ArgumentError("device", device, 'expected "auto", "cpu", "cuda", "cuda:N" or "mps", present here') from error
+        raise ArgumentError(
+            "device", device, 'expected "auto", "cpu", "cuda", "cuda:N" or "mps", present here'
+        ) from error
     return chosen
 
 
 def autocast(device: torch.device, dtype: str | None = None) -> AbstractContextManager[object]:
-    """A context that computes in bf16 or fp16 where asked; None and "float32" leave the network's own precision."""
+    """Compute in bf16 or fp16 where asked; None and "float32" leave the network's own precision."""
     if dtype in (None, "float32"):
         return nullcontext()
     if dtype not in AUTOCAST:
@@ -37,7 +40,7 @@ def autocast(device: torch.device, dtype: str | None = None) -> AbstractContextM
 
 @contextmanager
 def seeded(seed: int) -> Iterator[torch.Generator]:
-    """Torch's global generators seeded inside the block and restored after it; yields a CPU generator of the same seed."""
+    """Seed torch's generators inside the block, restore them after it; yields a CPU generator of the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield torch.Generator().manual_seed(seed)

@@ -45,7 +45,7 @@ class Spelled(nn.Module):
 
 
 class PreActivation(nn.Module):
-    """A residual block whose rectifier's input also feeds the skip: module hooks that replace gradients get it wrong."""
+    """A rectifier's input also feeds the skip: module hooks that replace gradients get it wrong."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ Stage = tuple[Any, ...]  # ("conv", weight, bias, stride, padding) | ("relu",) |
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
     """(C, H, W) -> (K, h, w), one multiplication at a time over positions."""
-    C, H, W = x.shape
+    _, H, W = x.shape
     K, _, k, _ = weight.shape
     h, w = (H + 2 * padding - k) // stride + 1, (W + 2 * padding - k) // stride + 1
     out = torch.zeros(K, h, w, dtype=x.dtype)

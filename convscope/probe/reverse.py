@@ -195,7 +195,7 @@ def whole(
 
     `pictures` (N, C, H, W) in network space, `selection` the shape of the layer's output: what to begin with, times the
     activation where `start` is "activation"; `times` as in `record.run`. Returns the selected activations summed (N,),
-    the projections (N, C, H, W), and the rectifiers replaced. Raises NetworkError for a rectifier it could not intercept.
+    the projections (N, C, H, W), and the rectifiers replaced. Raises NetworkError for a rectifier it cannot reach.
     """
     check("start", start, Start)
     pictures = pictures.detach().clone(memory_format=torch.preserve_format).requires_grad_()

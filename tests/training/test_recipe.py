@@ -68,7 +68,8 @@ def test_replay_holds_the_given_rates() -> None:
     [
         ("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("momentum", 1.0), ("weight_decay", -1.0),
         ("schedule", "linear"), ("patience", 0), ("drop", 1.0), ("warmup", 70.0), ("lr_min", 1.0), ("cycle", 0.0),
-        ("cycle_mult", 0.9), ("clip", 0.0), ("dropout", 1.0), ("init", "zeros"), ("radius", 0.0), ("crops", "five"), ("area", 0.0),
+        ("cycle_mult", 0.9), ("clip", 0.0), ("dropout", 1.0), ("init", "zeros"), ("radius", 0.0), ("crops", "five"),
+        ("area", 0.0),
         ("jitter", 1.0), ("label_smoothing", 1.0),
     ],
 )  # fmt: skip
