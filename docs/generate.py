@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from matplotlib.figure import Figure
+from PIL.Image import Image
 
+from convscope import Network, images, load, project
 from convscope.cli import app
+from convscope.figures import plots
+from convscope.figures.schematics import schematics
+from convscope.probe.record import run
 
 DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes that end: in chairs, masts and STOP signs
@@ -58,6 +64,14 @@ def _default(param: Any) -> str:
     return "" if hidden else f" [default: {param.default}]"
 
 
+def unpoolings(net: Network, picture: Image) -> Figure:
+    """The map of relu5 that is strongest for a picture, under V2's four unpoolings."""
+    maps = run(net.working("cpu"), net.inputs(picture), ["relu5"])["relu5"]
+    unit = f"relu5:{int(maps[0].amax((1, 2)).argmax())}"
+    found = {way: project(net, picture, unit, unpool=way) for way in ("switch", "nearest", "nails", "overwrite")}
+    return plots.project(net, found)
+
+
 def screenshot(page: Path, file: Path) -> None:
     """A page as a picture."""
     window = ["--window-size=1280,860", "--hide-scrollbars"]
@@ -67,12 +81,12 @@ def screenshot(page: Path, file: Path) -> None:
 
 def main() -> None:
     """Write all of it."""
-    from convscope import images, load
-    from convscope.figures.schematics import schematics
-
     (DOCS / "cli.md").write_text(reference(), encoding="utf-8")
-    for drawing in schematics(load("zfnet128"), images("gallery").picture(0)):
+    net, gallery = load("zfnet128"), images("gallery")
+    for drawing in schematics(net, gallery.picture(0)):
         drawing.write(DOCS / "images")
+    sign = gallery.picture(next(i for i, path in enumerate(gallery.paths) if path.startswith("stop_sign/")))
+    unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
     if PAGE.exists() and shutil.which("chromium"):
         screenshot(PAGE, DOCS / "images/report.png")
 

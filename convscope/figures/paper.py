@@ -1,9 +1,4 @@
-"""The paper's figures from results of ours: Figure 2 from an atlas, one activation under several unpoolings.
-
-Knows nothing of how the results came about.
-"""
-
-from collections.abc import Mapping, Sequence
+"""The paper's figures from results of ours: Figure 2 from an atlas. Knows nothing of how the results came about."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +7,7 @@ from numpy.typing import NDArray
 from convscope.atlases.sample import Sample
 from convscope.atlases.store import Entry
 from convscope.errors import ArgumentError
-from convscope.figures.grid import FAINT, beside, canvas, heading, mosaic, place
+from convscope.figures.grid import beside, canvas, heading, mosaic, place
 
 Pixels = NDArray[np.uint8]
 
@@ -53,19 +48,3 @@ def _filled(tiles: list[Pixels], count: int) -> list[Pixels | None]:
 
 def _caption(entry: Entry) -> str:
     return f"{entry.channel}" if len(entry) else f"{entry.channel}: dead"
-
-
-def unpoolings(patch: Pixels, projections: Mapping[str, Pixels], title: str, side: int = 220) -> Figure:
-    """One activation projected under several unpoolings beside what the unit saw (V2's comparison).
-
-    `patch` and the projections by unpooling, each (h, w, 3) uint8 of the same box of the picture.
-    """
-    if not projections:
-        raise ArgumentError("projections", "none", "expected at least one")
-    tiles: Sequence[tuple[str, Pixels]] = [("the picture", patch), *projections.items()]
-    figure = canvas(LEFT + len(tiles) * (side + 14) - 14 + LEFT, side + 96)
-    heading(figure, title, LEFT, 32)
-    for number, (name, pixels) in enumerate(tiles):
-        place(figure, mosaic([pixels], 1, side=side), LEFT + number * (side + 14), 66, title=name)
-    heading(figure, "zero is mid-grey; each projection is scaled by its own largest value", LEFT, side + 86, 7, FAINT)
-    return figure

@@ -7,7 +7,7 @@ from PIL import Image
 
 from convscope.atlases.sample import MEASURES, Sample, sample
 from convscope.errors import ArgumentError, LayerError
-from convscope.figures.paper import figure2, plate, unpoolings
+from convscope.figures.paper import figure2, plate
 
 
 class Entry(SimpleNamespace):
@@ -87,11 +87,3 @@ def test_figure_2_shows_every_chosen_map() -> None:
     assert (windows == shown[:40, :40]).all((3, 4, 5)).any()
     with pytest.raises(ArgumentError, match="at least one"):
         figure2(Sample({}, []))
-
-
-def test_unpoolings_stand_side_by_side() -> None:
-    tile = np.full((20, 20, 3), 128, np.uint8)
-    pixels = saved(unpoolings(tile, {"switch": tile, "nearest": tile}, "relu3:1"))
-    assert pixels.shape[1] > 3 * 220
-    with pytest.raises(ArgumentError, match="at least one"):
-        unpoolings(tile, {}, "relu3:1")
