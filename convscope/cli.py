@@ -303,7 +303,9 @@ def train(
     architecture: Annotated[
         str, typer.Option("--architecture", metavar="NAME", help="zfnet, alexnet, zfnet128, …")
     ] = "zfnet",
-    recipe: Annotated[str, typer.Option("--recipe", metavar="NAME", help="paper, paper-alexnet or scaled")] = "paper",
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", metavar="NAME", help="paper, or scaled as zfnet128 has it by default")
+    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="any value of the recipe or the architecture; repeatable"),
