@@ -40,8 +40,8 @@ convscope train "$CALTECH" --out finetune-c --per-class 30 --exclude BACKGROUND_
 
 # The same network from scratch on the same pictures (METHODS T10).
 convscope train "$CALTECH" --out scratch --per-class 30 --exclude BACKGROUND_Google \
-    --architecture zfnet128 --recipe scaled --epochs 32 --batch-size 32 --lr 0.015 --set label_smoothing=0.1 \
-    --set jitter=0.2 --validate-every 8 --name zfnet128-scratch --cache cache
+    --architecture zfnet128 --recipe scaled --epochs 40 --batch-size 32 --lr 0.015 --set label_smoothing=0.1 \
+    --set jitter=0.2 --validate-every 10 --name zfnet128-scratch --cache cache
 
 for crops in centre ten; do
     for network in finetune-c scratch; do
