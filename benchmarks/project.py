@@ -84,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    warnings.filterwarnings("ignore", message="Setting backward hooks")
+    warnings.filterwarnings("ignore", module="captum")
     torch.set_num_threads(2)
     network = load("torchvision:alexnet@random")
     for layer in LIMITS:
