@@ -21,7 +21,7 @@ from convscope.figures.schematics import schematics
 from convscope.probe.record import run
 
 DOCS = Path(__file__).parent
-PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes that end: in chairs, masts and STOP signs
+PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the picture: legs and handles
 
 
 def reference() -> str:
