@@ -23,8 +23,8 @@ from convscope.data.preprocess import Preprocess
 from convscope.device import resolve
 from convscope.errors import ArgumentError, WeightsError
 from convscope.probe.geometry import ReceptiveField, Spatial, receptive_field, spatial_axes
-from convscope.probe.graph import Graph, trace
-from convscope.probe.rectify import RECTIFIERS
+from convscope.probe.graph import Graph, Node, trace
+from convscope.probe.rectify import is_rectifier
 
 PerChannel = Sequence[float] | Tensor | float
 
@@ -141,7 +141,7 @@ class Network:
             base = name.rpartition("#")[0] or name
             count = sum(p.numel() for p in modules[base].parameters())
             field = receptive_field(fields[index]) if len(shape) == 4 else None
-            rectified = graph.nodes[index].op in RECTIFIERS
+            rectified = _rectifies(graph.nodes[index])
             rows.append(Layer(name, graph.kinds[name], shape[1], height, width, count, field, rectified))
         return rows
 
@@ -155,7 +155,7 @@ class Network:
             name_of.setdefault(index, name)  # the innermost module is the first to finish
         chosen = []
         for node in graph.nodes:
-            if node.op not in RECTIFIERS or (maps and len(node.shape) != 4):
+            if not _rectifies(node) or (maps and len(node.shape) != 4):
                 continue
             own = [name_of[i] for i in (node.index, *node.inputs) if i in name_of]
             if own and own[0] not in chosen:
@@ -189,6 +189,10 @@ class Network:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+
+def _rectifies(node: Node) -> bool:
+    return is_rectifier(node.op, node.args, node.kwargs)
 
 
 def _require_finite(module: nn.Module) -> None:

@@ -24,10 +24,8 @@ class Unit:
     position: Position = None
 
     def __str__(self) -> str:
-        where = {None: "", "*": "@*"}.get(self.position) if not isinstance(self.position, tuple) else None
-        if where is None and isinstance(self.position, tuple):
-            where = f"@{self.position[0]},{self.position[1]}"
-        return f"{self.layer}:{self.channel}{where}"
+        where = ",".join(map(str, self.position)) if isinstance(self.position, tuple) else self.position
+        return f"{self.layer}:{self.channel}" + (f"@{where}" if where else "")
 
     def at(self, position: Position) -> "Unit":
         """The same channel at another position."""

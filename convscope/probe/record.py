@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from convscope.errors import LayerError, NetworkError
@@ -20,23 +19,6 @@ Result = TypeVar("Result")
 
 class _Enough(Exception):  # noqa: N818  (not an error: the layers asked for have all been seen)
     pass
-
-
-def calls(module: nn.Module, inputs: Tensor) -> Counter[str]:
-    """How often each named module is called in one forward pass."""
-    seen: Counter[str] = Counter()
-    handles = [
-        child.register_forward_hook(lambda *_, name=name: seen.update([name]))
-        for name, child in module.named_modules()
-        if name
-    ]
-    try:
-        with torch.no_grad():
-            module(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen
 
 
 def split_call(layer: str) -> tuple[str, int | None]:
@@ -56,8 +38,8 @@ def run(
 
     `inputs` (N, C, H, W) in network space. A reducer sees the output the moment it is made, before a later
     operation can change it in place, and may keep less than the whole. `times` (how often each module is called,
-    from `calls`) lets the pass end after the last layer asked for. Raises LayerError for a name the module does
-    not have, NetworkError when a layer was not reached or gave no tensor.
+    as a traced graph knows) lets the pass end after the last layer asked for. Raises LayerError for a name the module
+    does not have, NetworkError when a layer was not reached or gave no tensor.
     """
     reducers = dict(layers) if isinstance(layers, Mapping) else dict.fromkeys(layers, Tensor.clone)
     modules = {name: child for name, child in module.named_modules() if name}

@@ -7,7 +7,7 @@ several layers in one batch, each with its own picture, channel and position. Wh
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from convscope.errors import ArgumentError, NetworkError
 from convscope.probe.geometry import Spatial
 from convscope.probe.graph import Graph, trace
 from convscope.probe.record import run
-from convscope.probe.rectify import LRN, RECTIFIERS, Rectified, Rule, Unpool, check, uncaught
+from convscope.probe.rectify import LRN, Rectified, Rule, Unpool, check, is_rectifier, uncaught
 from convscope.probe.windows import Cone, Travel, cone, saved, whole_macs
 
 Start = Literal["activation", "one"]
@@ -222,7 +222,5 @@ def whole(
 def expected_rectifiers(graph: Graph, layer: str) -> list[str]:
     """The rectifiers on the way to a layer, in order."""
     target = graph.node(layer).index
-    return [graph.nodes[n].op for n in graph.ancestors(target) if graph.nodes[n].op in RECTIFIERS]
-
-
-CHOICES = {"rule": get_args(Rule), "lrn": get_args(LRN), "unpool": get_args(Unpool), "start": get_args(Start)}
+    below = [graph.nodes[n] for n in graph.ancestors(target)]
+    return [node.op for node in below if is_rectifier(node.op, node.args, node.kwargs)]

@@ -1,6 +1,7 @@
 """Projection as a user calls it: against Captum, by its invariants (METHODS V1), and on bad input (METHODS 12)."""
 
 import warnings
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 from convscope.errors import ArgumentError, LayerError, NetworkError, PictureError, UnitError
 from convscope.experiments.project import project
 from convscope.models.network import Network
-from convscope.probe.reverse import CHOICES
+from convscope.probe.rectify import Unpool
 from tests.nets import PreActivation, Spelled
 from tests.slow_twins import plain_copy
 
@@ -141,7 +142,7 @@ def test_whole_maps_vectors_and_patches() -> None:
     torch.testing.assert_close(corner.patches[0], x[0, :, :3, :3])
 
 
-@pytest.mark.parametrize("unpool", CHOICES["unpool"])
+@pytest.mark.parametrize("unpool", get_args(Unpool))
 def test_unpoolings_agree_where_windows_do_not_overlap(unpool: str) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 2, 2)).double()
