@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from convscope.commands import NETWORK, add, report_skipped, say
 from convscope.errors import ArgumentError, AtlasError, ConvscopeError
 from convscope.progress import silenced
 
 if TYPE_CHECKING:
     from convscope.data.sources import Pictures
-    from convscope.experiments.project import Projection
     from convscope.models.network import Layer, Network
 
 MISTAKE, INTERRUPTED = 2, 130  # exit codes
@@ -41,19 +41,15 @@ def _out(default: str) -> Any:
 # The words that mean the same in every command.
 NetworkName = Annotated[
     str,
-    typer.Argument(
-        metavar="NETWORK",
-        help="zfnet128 (bundled), torchvision:NAME, timm:NAME (either with @random or @FILE), FILE.safetensors, "
-        "or py:MODULE:FUNCTION",
-    ),
+    typer.Argument(metavar="NETWORK", help=NETWORK),
 ]
 Images = Annotated[
     str,
     typer.Argument(
-        metavar="IMAGES", help="a folder, a file, gallery (bundled), torchvision:NAME@ROOT, or hf:NAME@SPLIT"
+        metavar="IMAGES",
+        help="a folder, a file, gallery or digits (bundled), torchvision:NAME@ROOT, or hf:NAME@SPLIT",
     ),
 ]
-Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="a picture file")]
 AtlasFolder = Annotated[Path, typer.Argument(metavar="ATLAS", help="the folder of an atlas")]
 Layers = Annotated[
     list[str] | None,
@@ -119,7 +115,7 @@ def atlas(
     if built is None:
         print(f"{out}: scanned part {shard}")
         return
-    _report_skipped(((skip.path, skip.reason) for skip in built.info.skipped), built.info.pictures)
+    report_skipped(((skip.path, skip.reason) for skip in built.info.skipped), built.info.pictures)
     print(f"{out}: {len(built.layers)} layers over {built.info.pictures} pictures")
 
 
@@ -157,51 +153,6 @@ def layers(network: NetworkName) -> None:
     """
     header = ("layer", "kind", "channels", "height", "width", "parameters", "field", "jump", "start")
     print(_table([header, *map(_cells, _load(network).layers())]))
-
-
-@app.command()
-def project(
-    network: NetworkName,
-    picture: Picture,
-    unit: Annotated[str, typer.Argument(metavar="UNIT", help="layer:channel[@row,column] or layer:channel@*")],
-    out: Annotated[Path, _out("out/project")] = Path("out/project"),
-    rule: Annotated[
-        str, typer.Option("--rule", metavar="RULE", help="deconvnet, guided, gradient or none")
-    ] = "deconvnet",
-    lrn: Annotated[str, typer.Option("--lrn", metavar="LRN", help="identity, scale or gradient")] = "identity",
-    unpool: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--unpool",
-            metavar="UNPOOL",
-            help="switch, max, overwrite, nearest or nails; repeat to compare [default: switch]",
-        ),
-    ] = None,
-    start: Annotated[str, typer.Option("--start", metavar="START", help="activation or one")] = "activation",
-    contrast: Annotated[str, typer.Option("--contrast", metavar="CONTRAST", help="max or percentile")] = "max",
-    device: Device = "auto",
-    quiet: Quiet = False,
-) -> None:
-    """Show what in PICTURE excited UNIT: its projection back to the pixels."""
-    from convscope.experiments.project import project as run
-    from convscope.figures.plots import project as draw
-
-    net, ways = _load(network), unpool or ["switch"]
-    settings: dict[str, Any] = {"rule": rule, "lrn": lrn, "start": start, "device": device}
-    with silenced(quiet):
-        found = {way: run(net, picture, unit, unpool=way, **settings) for way in ways}  # type: ignore[arg-type]
-    rows = [{"unpool": way, **row} for way, projection in found.items() for row in _projection_rows(projection)]
-    _write(
-        out,
-        "project",
-        net,
-        rows,
-        settings | {"picture": str(picture), "unit": unit, "unpool": ways, "contrast": contrast},
-        device=device,
-        notes=[note for projection in found.values() for note in projection.notes],
-        arrays={f"pixels_{way}": projection.pixels.numpy() for way, projection in found.items()},
-        figure=draw(net, found, contrast=contrast),
-    )
 
 
 @app.command()
@@ -247,7 +198,7 @@ def overlap(
 ) -> None:
     """Find the pictures of A that are also in B, to leave them out: OUT/overlap.csv is what --exclude takes."""
     from convscope.data.overlap import overlaps
-    from convscope.figures.plots import overlap as draw
+    from convscope.figures.overlap import overlap as draw
     from convscope.results import Result, write, write_csv
 
     ours, theirs = _images(a), _images(b)
@@ -373,7 +324,7 @@ def train(
         quiet=quiet,
         **settings,
     )
-    _report_skipped(done.skipped.items())
+    report_skipped(done.skipped.items())
     print(done.output / "network.safetensors")
 
 
@@ -424,8 +375,11 @@ def evaluate(
     rows += [{"measure": "accuracy", "class": name, "value": value} for name, value in found.per_class.items()]
     settings |= {"with": also or [], "dtype": dtype, "exclude": [str(file) for file in exclude or []]}
     _write(out, "evaluate", members[0], rows, settings, device=device, data=pictures, quiet=True)
-    _report_skipped(found.skipped.items(), len(found.labels) + len(found.skipped))
+    report_skipped(found.skipped.items(), len(found.labels) + len(found.skipped))
     print(_table([(measure, f"{value:.2f} %") for measure, value in totals]))
+
+
+add(app)  # a command for every experiment
 
 
 # -- what commands share -----------------------------------------------------------------------------------------------
@@ -509,14 +463,6 @@ def _write(
         print(out)
 
 
-def _projection_rows(found: "Projection") -> Iterator[dict[str, Any]]:
-    for unit, value, (row, column), box in zip(
-        found.units, found.values.tolist(), found.positions.tolist(), found.boxes.tolist(), strict=True
-    ):
-        edges = dict(zip(("top", "left", "bottom", "right"), box, strict=True))
-        yield {"unit": str(unit), "value": value, "row": row, "column": column, **edges}
-
-
 def _cells(layer: "Layer") -> tuple[str, ...]:
     field = layer.receptive_field
     pairs = ("whole", "", "") if field is None else tuple(map(_pair, (field.size, field.jump, field.start)))
@@ -544,21 +490,8 @@ def _table(rows: Iterable[Sequence[str]]) -> str:
 # -- what goes to standard error ---------------------------------------------------------------------------------------
 
 
-def _say(line: str) -> None:
-    print(" ".join(line.split()), file=sys.stderr)
-
-
-def _report_skipped(skipped: Iterable[tuple[str, str]], of: int | None = None) -> None:
-    """What could not be read, and why; also under `--quiet`."""
-    lines = [f"skipped {path}: {reason}" for path, reason in skipped]
-    for line in lines:
-        _say(line)
-    if lines:
-        _say(f"skipped {len(lines)}{'' if of is None else f' of {of}'} pictures")
-
-
 def _report_pictures(pictures: "Pictures") -> None:
-    _report_skipped(((pictures.paths[i], reason) for i, reason in sorted(pictures.skipped.items())), len(pictures))
+    report_skipped(((pictures.paths[i], reason) for i, reason in sorted(pictures.skipped.items())), len(pictures))
 
 
 def _mistake(error: Exception) -> int:
@@ -568,7 +501,7 @@ def _mistake(error: Exception) -> int:
     elif hasattr(error, "format_message"):
         path = getattr(getattr(error, "ctx", None), "command_path", "convscope")
         reason = f"{error.format_message()} (see {path} --help)"
-    _say(f"error: {reason}")
+    say(f"error: {reason}")
     return MISTAKE
 
 
@@ -587,7 +520,7 @@ def _warnings_at_the_end() -> Iterator[None]:
         warnings.showwarning = keep
         yield
     for line in lines:
-        _say(line)
+        say(line)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -597,7 +530,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             outcome = app(arguments, prog_name="convscope", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted")
+        say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
         sys.stderr.close()

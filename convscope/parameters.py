@@ -28,7 +28,8 @@ class Kind:
 
 Picture = Annotated[Any, Kind("picture"), "a picture file"]
 Pictures = Annotated[Any, Kind("pictures"), "picture files"]
-Images = Annotated[Any, Kind("images"), "a folder, a file, gallery (bundled), torchvision:NAME@ROOT, or hf:NAME@SPLIT"]
+SOURCES = "a folder, a file, gallery or digits (bundled), torchvision:NAME@ROOT, or hf:NAME@SPLIT"
+Images = Annotated[Any, Kind("images"), SOURCES]
 File = Annotated[Any, Kind("file"), "a file"]
 Folder = Annotated[Any, Kind("folder"), "a folder"]
 
@@ -60,12 +61,14 @@ class Field:
 PLAIN = {int: "integer", float: "number", bool: "flag", str: "text"}
 
 
-def fields(function: Callable[..., Any]) -> tuple[Field, ...]:
-    """The parameters of an experiment, in order. Raises TypeError for one that no text could stand for, or that has no
-    help: a mistake of ours, which the contract tests find.
+def fields(function: Callable[..., Any], options: bool = False) -> tuple[Field, ...]:
+    """The parameters of an experiment, in order; with `options`, the keyword-only ones.
+
+    Raises TypeError for one that no text could stand for, or that has no help: a mistake of ours.
     """
     hints = get_type_hints(function, include_extras=True)
-    return tuple(_field(parameter, hints[name]) for name, parameter in inspect.signature(function).parameters.items())
+    wanted = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY or not options]
+    return tuple(_field(parameter, hints[parameter.name]) for parameter in wanted)
 
 
 def _field(parameter: inspect.Parameter, hint: Any) -> Field:

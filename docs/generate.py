@@ -16,7 +16,9 @@ from PIL.Image import Image
 
 from convscope import Network, images, load, project
 from convscope.cli import app
-from convscope.figures import plots
+from convscope.commands import command as complete
+from convscope.experiments import EXPERIMENTS
+from convscope.figures.project import project as draw_projection
 from convscope.figures.schematics import schematics
 from convscope.probe.record import run
 
@@ -27,6 +29,7 @@ PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the pi
 def reference() -> str:
     """The text of docs/cli.md."""
     commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands |= {name: complete(name) for name in commands if name.replace("-", "_") in EXPERIMENTS}
     lines = ["# Commands", "", "Written by `make docs`.", ""]
     lines += [f"- [`{name}`](#{name}): {_summary(command)}" for name, command in commands.items()]
     for name, command in commands.items():
@@ -68,8 +71,8 @@ def unpoolings(net: Network, picture: Image) -> Figure:
     """The map of relu5 that is strongest for a picture, under V2's four unpoolings."""
     maps = run(net.working("cpu"), net.inputs(picture), ["relu5"])["relu5"]
     unit = f"relu5:{int(maps[0].amax((1, 2)).argmax())}"
-    found = {way: project(net, picture, unit, unpool=way) for way in ("switch", "nearest", "nails", "overwrite")}
-    return plots.project(net, found)
+    found = project(net, picture, unit, unpool=("switch", "nearest", "nails", "overwrite"))
+    return draw_projection(net, found)
 
 
 def screenshot(page: Path, file: Path) -> None:

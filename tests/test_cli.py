@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -71,7 +72,7 @@ def test_help_answers_in_under_half_a_second() -> None:
 
 
 def test_every_experiment_has_its_command() -> None:
-    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    names = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     assert {name.replace("_", "-") for name in EXPERIMENTS} <= names
     assert not any("_" in name for name in names)
 
@@ -247,7 +248,7 @@ def test_unpoolings_are_compared_in_one_result(run: Said, desk: Path) -> None:
     assert [row["unpool"] for row in rows] == ["switch", "nearest", "nails", "overwrite"]
     assert len({row["value"] for row in rows}) == 1
     with np.load(desk / "out/arrays.npz") as arrays:
-        assert set(arrays) == {"pixels_switch", "pixels_nearest", "pixels_nails", "pixels_overwrite"}
+        assert arrays["pixels"].shape == (4, 3, 64, 64)
 
 
 def test_a_warning_of_ours_is_one_line(run: Said, desk: Path) -> None:

@@ -7,9 +7,10 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013), 
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from convscope.device import resolve
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
+from convscope.parameters import Pictures
 from convscope.probe.address import Unit, parse
 from convscope.probe.graph import Graph
 from convscope.probe.record import run
@@ -31,7 +33,8 @@ class Projection:
     units: N units, each at the position projected ("*" where the whole map was). values (N,): their activations (of a
     whole map, summed). positions (N, 2): row, column; (0, 0) for vectors, (-1, -1) for whole maps. boxes (N, 4): top,
     left, bottom, right of the receptive field in the input, exclusive, before clipping. crops: N signed projections
-    (C, h, w) in that box, zero outside the picture. inputs (N, C, H, W): the pictures in network space. replaced: the
+    (C, h, w) in that box, zero outside the picture. inputs (N, C, H, W): the pictures in network space. unpool: how
+    each was unpooled; with several ways asked for, all units by the first come before all by the second. replaced: the
     rectifiers whose backward rule was replaced, layer by layer of the first unit. notes: what a reader should know.
     """
 
@@ -41,8 +44,26 @@ class Projection:
     boxes: Tensor
     crops: tuple[Tensor, ...]
     inputs: Tensor
+    unpool: tuple[str, ...]
     replaced: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A record a projection: unit, way of unpooling, value, position and box."""
+        columns = zip(
+            self.units, self.unpool, self.values.tolist(), self.positions.tolist(), self.boxes.tolist(), strict=True
+        )
+        return [
+            {"unit": str(unit), "unpool": way, "value": value, "row": row, "column": column}
+            | dict(zip(("top", "left", "bottom", "right"), box, strict=True))
+            for unit, way, value, (row, column), box in columns
+        ]
+
+    @property
+    def arrays(self) -> dict[str, Tensor]:
+        """The projections over the full pictures."""
+        return {"pixels": self.pixels}
 
     @property
     def pixels(self) -> Tensor:
@@ -65,6 +86,7 @@ class Projection:
         return tuple(cut)
 
 
+Found = tuple[Tensor, Tensor, Tensor]  # of a unit: its value, its projection (C, h, w), that box's top left corner
 Slices = tuple[slice, slice, slice]
 
 
@@ -78,13 +100,13 @@ def _overlap(box: Sequence[int], size: Sequence[int]) -> tuple[Slices, Slices]:
 
 def project(
     network: Network,
-    pictures: Any,
-    units: str | Unit | Sequence[str | Unit],
+    pictures: Pictures,
+    units: Annotated[Sequence[str | Unit] | str | Unit, "layer:channel[@row,column] or layer:channel@*"],
     *,
-    rule: Rule = "deconvnet",
-    lrn: LRN = "identity",
-    unpool: Unpool = "switch",
-    start: Start = "activation",
+    rule: Annotated[Rule, "what a rectifier does to the signal on its way back"] = "deconvnet",
+    lrn: Annotated[LRN, "what contrast normalisation does to it"] = "identity",
+    unpool: Annotated[Sequence[Unpool] | Unpool, "how max-pools are undone"] = "switch",
+    start: Annotated[Start, "what it begins with"] = "activation",
     device: str | None = None,
 ) -> Projection:
     """Project units back to the pixels of pictures (METHODS V1).
@@ -92,15 +114,17 @@ def project(
     `pictures` as `Network.inputs` takes them, `units` as `layer:channel[@row,column|@*]`: one of either broadcasts,
     else row i is picture i seen by unit i. `rule` is what a rectifier does to the signal coming down: "deconvnet",
     "guided", "gradient", "none" (V3); `lrn` what response normalisation does: "identity", "scale", "gradient";
-    `unpool`: "switch", "max", "overwrite", "nearest", "nails" (V2); `start`: the unit's "activation" or "one".
+    `unpool`: "switch", "max", "overwrite", "nearest", "nails" (V2), or several of these to compare; `start`: the unit's
+    "activation" or "one".
 
     Raises LayerError, UnitError and ArgumentError for names and numbers that do not fit, PictureError for what is no
     picture, NetworkError where the network fails or hides a rectifier. A unit whose selection is not positive gives an
     empty picture under "deconvnet", with a warning.
     """
-    for argument, value, choices in (("rule", rule, Rule), ("lrn", lrn, LRN), ("unpool", unpool, Unpool)):
+    ways = [unpool] if isinstance(unpool, str) else list(unpool)
+    checks = [("rule", rule, Rule), ("lrn", lrn, LRN), ("start", start, Start), *(("unpool", w, Unpool) for w in ways)]
+    for argument, value, choices in checks:
         check(argument, value, choices)
-    check("start", start, Start)
     inputs, wanted = _rows(network.inputs(pictures), units)
     size = (inputs.shape[2], inputs.shape[3])
     graph, place = network.graph(size), resolve(device)
@@ -108,21 +132,34 @@ def project(
         unit.check(graph.node(unit.layer).shape)
     module, inputs = network.working(place), inputs.to(place)
     wanted = _strongest(module, graph, inputs, wanted)
-    found: list[tuple[Tensor, Tensor, Tensor] | None] = [None] * len(wanted)
-    pointed = [i for i, u in enumerate(wanted) if u.position != "*" and unpool == "switch"]
-    layers = sorted({wanted[i].layer for i in pointed})
-    reverse = Reverse(module, graph, network.geometry(size), layers, rule, lrn, start)
-    for layer, rows in _by_layer(wanted, pointed).items():
-        projected = reverse(inputs, {layer: _units(wanted, rows)})[layer]
-        for k, i in enumerate(rows):
-            found[i] = _row(projected, k)
-    for layer, rows in _by_layer(wanted, [i for i in range(len(wanted)) if found[i] is None]).items():
-        selection = _selection(graph.node(layer).shape, [wanted[i] for i in rows], inputs)
-        values, pixels, _ = whole(module, inputs[rows], layer, selection, rule, lrn, unpool, start, graph.times)
-        for k, i in enumerate(rows):
-            found[i] = values[k], pixels[k], torch.zeros(2, dtype=torch.long)
+    reverse = partial(Reverse, module, graph, network.geometry(size), rule=rule, lrn=lrn, start=start)
+    back = partial(whole, module, rule=rule, lrn=lrn, start=start, times=graph.times)
+    found = [row for way in ways for row in _projected(graph, inputs, wanted, way, reverse, back)]
     replaced = expected_rectifiers(graph, wanted[0].layer) if rule != "gradient" else []
-    return _assembled(wanted, [f for f in found if f is not None], inputs, replaced, rule, start)
+    notes = _notes(wanted, found, rule, start)
+    return _assembled(wanted, ways, found, inputs, replaced, notes)
+
+
+def _projected(
+    graph: Graph,
+    inputs: Tensor,
+    wanted: Sequence[Unit],
+    way: str,
+    reverse: Callable[..., Reverse],
+    back: Callable[..., tuple[Tensor, Tensor, list[str]]],
+) -> list[Found]:
+    """Each unit's value, crop and corner: by its receptive field where pools have switches, else over the picture."""
+    found: dict[int, Found] = {}
+    pointed = [i for i, u in enumerate(wanted) if u.position != "*" and way == "switch"]
+    project_units = reverse(layers=sorted({wanted[i].layer for i in pointed}))
+    for layer, rows in _by_layer(wanted, pointed).items():
+        projected = project_units(inputs, {layer: _units(wanted, rows)})[layer]
+        found |= {i: _row(projected, k) for k, i in enumerate(rows)}
+    for layer, rows in _by_layer(wanted, [i for i in range(len(wanted)) if i not in found]).items():
+        selection = _selection(graph.node(layer).shape, [wanted[i] for i in rows], inputs)
+        values, pixels, _ = back(pictures=inputs[rows], layer=layer, selection=selection, unpool=way)
+        found |= {i: (values[k], pixels[k], torch.zeros(2, dtype=torch.long)) for k, i in enumerate(rows)}
+    return [found[i] for i in range(len(wanted))]
 
 
 def _rows(inputs: Tensor, units: str | Unit | Sequence[str | Unit]) -> tuple[Tensor, list[Unit]]:
@@ -182,25 +219,31 @@ def _selection(shape: tuple[int, ...], units: Sequence[Unit], like: Tensor) -> T
     return selection
 
 
+def _notes(units: Sequence[Unit], found: Sequence[Found], rule: str, start: str) -> tuple[str, ...]:
+    notes = []
+    for unit, (value, _, _) in zip(units, found, strict=False):
+        if rule == "deconvnet" and start == "activation" and float(value) <= 0 and unit.position != "*":
+            empty = "what is not positive has an empty projection under deconvnet"
+            notes.append(f"{unit} is {float(value):.3g}: {empty}")
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+    return tuple(notes)
+
+
 def _assembled(
     units: list[Unit],
-    found: list[tuple[Tensor, Tensor, Tensor]],
+    ways: Sequence[str],
+    found: Sequence[Found],
     inputs: Tensor,
     replaced: list[str],
-    rule: str,
-    start: str,
+    notes: tuple[str, ...],
 ) -> Projection:
     values = torch.stack([value.detach() for value, _, _ in found]).cpu()
     crops = tuple(crop.detach().cpu() for _, crop, _ in found)
     corners = torch.stack([corner for _, _, corner in found]).cpu()
     boxes = torch.cat([corners, corners + torch.tensor([c.shape[1:] for c in crops])], 1)
-    places = [(-1, -1) if u.position == "*" else u.position for u in units]
-    notes = []
-    for unit, value in zip(units, values.tolist(), strict=True):
-        if rule == "deconvnet" and start == "activation" and value <= 0 and unit.position != "*":
-            notes.append(f"{unit} is {value:.3g}: what is not positive has an empty projection under deconvnet")
-    for note in notes:
-        warnings.warn(note, stacklevel=3)
-    return Projection(
-        tuple(units), values, torch.tensor(places), boxes, crops, inputs.cpu(), tuple(replaced), tuple(notes)
-    )
+    everything = units * len(ways)
+    places = torch.tensor([(-1, -1) if u.position == "*" else u.position for u in everything])
+    unpool = tuple(way for way in ways for _ in units)
+    rows = inputs.cpu().repeat(len(ways), 1, 1, 1)
+    return Projection(tuple(everything), values, places, boxes, crops, rows, unpool, tuple(replaced), notes)
