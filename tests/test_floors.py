@@ -13,7 +13,10 @@ ROOT = Path(str(convscope.__file__)).parent
 FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from left to right)
     "": (0, ["errors", "progress", "device", "pictures", "results", "parameters"]),
     "data": (1, ["preprocess", "sources", "splits", "overlap"]),
-    "probe": (1, ["address", "record", "graph", "geometry", "rectify", "windows", "reverse"]),
+    "probe": (
+        1,
+        ["address", "record", "graph", "geometry", "rectify", "local", "windows", "reverse", "boxes", "incremental"],
+    ),
     "models": (2, ["zfnet", "alexnet", "student", "variants", "network", "catalog"]),
     "atlases": (3, ["tally", "scan", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
@@ -23,10 +26,14 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
     "experiments": (4, []),  # strangers to one another
     "figures": (
         5,
-        ["svg", "schematic", "architecture", "ascent", "switch", "schematics", "grid", "overlap", "paper", "project"],
+        ["svg", "schematic", "architecture", "ascent", "switch", "schematics", "grid", "activations", "overlap", "paper", "project"],
     ),
     "perform": (6, []),
-    "web": (7, ["contexts", "urls", "sprites", "drawings", "pages", "plates", "site", "shelf", "guard", "routes_atlas", "app"]),
+    "web": (
+        7,
+        ["contexts", "urls", "sprites", "drawings", "pages", "plates", "site", "shelf", "guard", "routes_atlas", "app"],
+    ),
+    "demo": (8, []),
     "commands": (8, []),
     "cli": (9, []),
 }
@@ -74,7 +81,7 @@ def test_every_file_has_its_place() -> None:
     for file in FILES:
         package, name = place(file.removesuffix(".py").replace("/", "."))
         known = [*FLOORS[package][1], "__init__"] if package != "experiments" else [name]
-        assert package in ("perform", "commands", "cli") or name in known, (
+        assert package in ("perform", "demo", "commands", "cli") or name in known, (
             f"{file} stands on no floor: give it a place in FLOORS"
         )
 

@@ -11,7 +11,8 @@ are written under a temporary name and moved into place; `atlas.json` comes last
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -265,12 +266,14 @@ class Atlas:
         rows = self._tables["top.parquet"].where(layer, channel)
         return self._entry(layer, channel, [row for row in rows if row["channel"] == channel])
 
-    def entries(self, layer: str) -> Iterator[Entry]:
-        """The entries of all channels of a layer, in order."""
+    def entries(self, layer: str, channels: range | None = None) -> Iterator[Entry]:
+        """The entries of `channels` of a layer (default: all), in order."""
         size = self.info.layer(self._named(layer)).channels
-        for first in range(0, size, GROUP):
-            rows = self._tables["top.parquet"].where(layer, first, min(first + GROUP, size) - 1)
-            for channel in range(first, min(first + GROUP, size)):
+        wanted = range(size) if channels is None else range(channels.start, min(channels.stop, size))
+        for first in range(wanted.start, wanted.stop, GROUP):
+            last = min(first + GROUP, wanted.stop)
+            rows = self._tables["top.parquet"].where(layer, first, last - 1)
+            for channel in range(first, last):
                 yield self._entry(layer, channel, [row for row in rows if row["channel"] == channel])
 
     def channel(self, layer: str, channel: int) -> Channel:
@@ -283,6 +286,13 @@ class Atlas:
         """The statistics of all feature maps of a layer, in order."""
         last = self.info.layer(self._named(layer)).channels - 1
         return [_channel(row) for row in self._tables["channels.parquet"].where(layer, 0, last)]
+
+    def columns(self, table: str, names: Sequence[str], layer: str | None = None) -> dict[str, NDArray[Any]]:
+        """Some columns of a table as arrays, of one layer or of all, in order; nothing else of it is read.
+
+        `table` is "top", "channels" or "pictures". Thousands of rows in milliseconds.
+        """
+        return self._tables[f"{table}.parquet"].columns(names, None if layer is None else self._named(layer))
 
     def similar(self, layer: str, channel: int) -> tuple[tuple[int, float], ...]:
         """The channels whose scores correlate most with this one's, with Pearson's r, best first."""
@@ -361,9 +371,25 @@ class _Table:
 
     def groups(self, chosen: Iterable[int] | None = None) -> Iterator[list[dict[str, Any]]]:
         """The rows of the chosen row groups. The file is opened anew, so threads do not share a handle."""
-        with pq.ParquetFile(self.path, metadata=self.metadata) as file:
+        with self._open() as file:
             for group in range(file.num_row_groups) if chosen is None else chosen:
                 yield file.read_row_group(group).to_pylist()
+
+    @contextmanager
+    def _open(self) -> Iterator[pq.ParquetFile]:
+        try:
+            with pq.ParquetFile(self.path, metadata=self.metadata) as file:
+                yield file
+        except (OSError, pa.ArrowException) as error:
+            raise AtlasError(f"{self.path} cannot be read: {str(error).splitlines()[0]}") from error
+
+    def columns(self, names: Sequence[str], layer: str | None = None) -> dict[str, NDArray[Any]]:
+        """These columns, of the rows of a layer or of all."""
+        whole = range(self.metadata.num_row_groups)
+        chosen = [g for g in whole if layer is None or self._ranges("layer")[g][0] == layer]
+        with self._open() as file:
+            found = file.read_row_groups(chosen, columns=list(names))
+        return {name: found[name].to_numpy() for name in names}
 
     def holding(self, column: str, low: Any, high: Any = None) -> list[dict[str, Any]]:
         """The rows of the row groups in which `column` may lie between `low` and `high` (default: be `low`)."""

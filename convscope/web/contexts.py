@@ -210,4 +210,13 @@ class Glossary:
     top: int
 
 
-Page = Overview | LayerPage | FeatureMap | Glossary
+@dataclass(frozen=True)
+class Trouble:
+    """What could not be shown, and why, in one line."""
+
+    network: str
+    status: int  # of HTTP
+    line: str
+
+
+Page = Overview | LayerPage | FeatureMap | Glossary | Trouble

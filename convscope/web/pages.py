@@ -14,7 +14,6 @@ from functools import cache
 from importlib.metadata import version
 
 import numpy as np
-import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
@@ -34,6 +33,7 @@ from convscope.web.contexts import (
     Sprite,
     Stage,
     Tile,
+    Trouble,
 )
 from convscope.web.drawings import FILTERS, count
 from convscope.web.sprites import within
@@ -57,6 +57,7 @@ TEMPLATES: dict[type[Page], str] = {
     LayerPage: "layer.html",
     FeatureMap: "feature_map.html",
     Glossary: "glossary.html",
+    Trouble: "trouble.html",
 }
 
 
@@ -117,15 +118,14 @@ class Survey:
 
 
 def _survey(atlas: Atlas, name: str) -> LayerSurvey:
-    channels = atlas.channels(name)
     layer = replace(atlas.info.layer(name), name=name)  # as the atlas calls it
-    strength = _places((c.dead, -c.maximum, c.channel) for c in channels)
-    rarity = _places((c.dead, c.fires, c.channel) for c in channels)
-    tiles = tuple(
-        Tile(name, c.channel, c.maximum, c.fires, c.dead, strength[c.channel], rarity[c.channel]) for c in channels
-    )
-    table = pq.read_table(atlas.path / "top.parquet", columns=["channel", "image"], filters=[("layer", "=", name)])
-    images, owners = table["image"].to_numpy(), table["channel"].to_numpy().astype(np.int64)
+    columns = atlas.columns("channels", ["channel", "maximum", "fires", "dead"], name)
+    maps = [*zip(*(column.tolist() for column in columns.values()), strict=True)]
+    strength = _places((dead, -maximum, channel) for channel, maximum, _, dead in maps)
+    rarity = _places((dead, fires, channel) for channel, _, fires, dead in maps)
+    tiles = tuple(Tile(name, c, maximum, fires, dead, strength[c], rarity[c]) for c, maximum, fires, dead in maps)
+    table = atlas.columns("top", ["channel", "image"], name)
+    images, owners = table["image"], table["channel"].astype(np.int64)
     order = np.argsort(images, kind="stable")
     size, side = tile_size(layer, atlas.info.input_size), SHEET_SIDE if len(tiles) <= MANY else SMALL_SIDE
     rows = next(n for n in range(1, atlas.info.top + 1) if n * n >= atlas.info.top)

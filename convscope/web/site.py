@@ -17,15 +17,15 @@ from pathlib import Path
 from convscope.atlases.store import Atlas, Channel, Entry, open_atlas
 from convscope.errors import ArgumentError
 from convscope.progress import progress
-from convscope.web import pages
-from convscope.web.contexts import Glossary, Page, Pair, Sprite
+from convscope.web import pages, plates
+from convscope.web.contexts import Glossary, Page
 from convscope.web.pages import Survey
-from convscope.web.sprites import Pixels, compose, fit
+from convscope.web.sprites import Pixels
 from convscope.web.urls import Urls
 
 MARK = "report.json"  # in every report; a folder without it is somebody else's
 
-Thumbs = dict[int, tuple[Pixels, Pixels]]  # by channel: strongest projection, its patch
+STATIC = ("convscope.css", "convscope.js", "icon.svg")  # what pages need that are files
 
 
 def report(atlas: Atlas | str | Path, out: str | Path) -> Path:
@@ -42,8 +42,8 @@ def report(atlas: Atlas | str | Path, out: str | Path) -> Path:
     survey = Survey.of(atlas)
     with _moved_to(out) as folder:
         _write(folder, MARK, json.dumps(_mark(survey), indent=1) + "\n")
-        for file in files("convscope.web").joinpath("static").iterdir():
-            _write(folder, Urls().static(file.name), file.read_bytes())
+        for name in STATIC:
+            _write(folder, Urls().static(name), files("convscope.web").joinpath("static", name).read_bytes())
         for picture in atlas.pictures:
             _write(folder, Urls().picture(picture.image, survey.thumbnails), picture.encoded)
         _write_page(folder, pages.overview(survey))
@@ -58,56 +58,27 @@ def report(atlas: Atlas | str | Path, out: str | Path) -> Path:
 def _write_layer(folder: Path, survey: Survey, name: str) -> Iterator[int]:
     """Write a layer's pages and sprites; yields each channel when it is done."""
     layer, urls = survey.layers[name], Urls()
-    first = [tile.channel for tile in layer.strongest[: pages.STRIP]]
-    strongest: Thumbs = {}
-    thumbs: Thumbs = {}
+    found: dict[int, tuple[Pixels, Pixels]] = {}
     for entry, channel in zip(survey.atlas.entries(name), survey.atlas.channels(name), strict=True):
-        _write_map(folder, survey, entry, channel, thumbs)
-        if entry.channel in first and entry.channel in thumbs:
-            strongest[first.index(entry.channel)] = thumbs[entry.channel]
+        _write_map(folder, survey, entry, channel)
+        if len(entry):
+            found[entry.channel] = plates.thumbs(layer, entry)
         if (entry.channel + 1) % pages.SHEET**2 == 0 or entry.channel + 1 == len(layer.tiles):
             number = entry.channel // pages.SHEET**2
-            _write(folder, urls.sheet(name, number, layer.sheet.suffix), _sheet(layer.sheet, thumbs))
-            thumbs = {}
+            _write(folder, urls.sheet(name, number, layer.sheet.suffix), plates.sheet(layer.sheet, found))
+            found = {}
         yield entry.channel
-    _write(folder, urls.strip(name, layer.strip.suffix), _sheet(layer.strip, strongest))
+    _write(folder, urls.strip(name, layer.strip.suffix), plates.strip_of(survey.atlas, layer))
     _write_page(folder, pages.layer_page(survey, name))
 
 
-def _write_map(folder: Path, survey: Survey, entry: Entry, channel: Channel, thumbs: Thumbs) -> None:
-    """Write a map's page and plate, and put its strongest tiles among the `thumbs`."""
+def _write_map(folder: Path, survey: Survey, entry: Entry, channel: Channel) -> None:
+    """Write a map's page and plate."""
     layer = survey.layers[entry.layer]
     _write_page(folder, pages.feature_map(survey, entry, channel))
     if len(entry):
-        tiles = entry.projections, entry.patches
-        _write(folder, Urls().plate(entry.layer, entry.channel, layer.plate.suffix), _plate(layer.plate, tiles))
-        side = layer.sheet.height, layer.sheet.width
-        thumbs[entry.channel] = fit(tiles[0][0], *side), fit(tiles[1][0], *side)
-
-
-def _plate(sprite: Sprite, kinds: tuple[Pixels, Pixels]) -> bytes:
-    """Projections in the left half, patches in the right, both by rank in rows; each (n, h, w, 3)."""
-    half = sprite.columns // 2
-    return compose(
-        sprite,
-        {
-            (rank // half, rank % half + half * side): tile
-            for side, tiles in enumerate(kinds)
-            for rank, tile in enumerate(tiles)
-        },
-    )
-
-
-def _sheet(sprite: Sprite, thumbs: Thumbs) -> bytes:
-    """Projections in the left half, patches in the right, in rows by number, counted from the sheet's first."""
-    half = sprite.columns // 2
-    cells = sprite.rows * half
-    tiles: dict[Pair, Pixels] = {}
-    for number, pair in thumbs.items():
-        row, column = divmod(number % cells, half)
-        for side, tile in enumerate(pair):
-            tiles[row, column + half * side] = tile
-    return compose(sprite, tiles)
+        address = Urls().plate(entry.layer, entry.channel, layer.plate.suffix)
+        _write(folder, address, plates.plate(layer, entry))
 
 
 def _mark(survey: Survey) -> dict[str, object]:

@@ -15,11 +15,13 @@ def slug(layer: str) -> str:
 class Urls:
     """Addresses below `root`; with `files` each page is an .html file that opens from the disk.
 
-    For a file, `root` leads from the page to the top of the site ("", "../../"); on a server it is "/".
+    For a file, `root` leads from the page to the top of the site ("", "../../"); on a server it is "/". A `stamp` in
+    the addresses of pictures and scripts changes with what is behind them, so that browsers may keep them for good.
     """
 
     root: str = ""
     files: bool = True
+    stamp: str = ""
 
     def overview(self) -> str:
         """The first page."""
@@ -39,23 +41,23 @@ class Urls:
 
     def plate(self, layer: str, channel: int, suffix: str) -> str:
         """A map's projections and patches."""
-        return f"{self.root}layers/{slug(layer)}/{channel}.{suffix}"
+        return f"{self.root}layers/{slug(layer)}/{channel}.{suffix}{self._stamp}"
 
     def sheet(self, layer: str, number: int, suffix: str) -> str:
         """The tiles of 64 maps of a layer."""
-        return f"{self.root}layers/{slug(layer)}/sheet-{number}.{suffix}"
+        return f"{self.root}layers/{slug(layer)}/sheet-{number}.{suffix}{self._stamp}"
 
     def strip(self, layer: str, suffix: str) -> str:
         """The tiles of a layer's strongest maps."""
-        return f"{self.root}layers/{slug(layer)}/strongest.{suffix}"
+        return f"{self.root}layers/{slug(layer)}/strongest.{suffix}{self._stamp}"
 
     def picture(self, image: int, suffix: str) -> str:
         """The thumbnail of a picture; a thousand to a folder."""
-        return f"{self.root}pictures/{image // 1000}/{image}.{suffix}"
+        return f"{self.root}pictures/{image // 1000}/{image}.{suffix}{self._stamp}"
 
     def static(self, file: str) -> str:
         """A style sheet, script or icon."""
-        return f"{self.root}static/{file}"
+        return f"{self.root}static/{file}{self._stamp}"
 
     def page(self, page: Page) -> str:
         """The address of the page that shows this context."""
@@ -68,6 +70,10 @@ class Urls:
                 return self.feature_map(page.layer.name, page.channel)
             case _:
                 return self.glossary()
+
+    @property
+    def _stamp(self) -> str:
+        return f"?{self.stamp}" if self.stamp else ""
 
     @property
     def _html(self) -> str:

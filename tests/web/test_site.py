@@ -11,8 +11,7 @@ import pytest
 from convscope.atlases.store import Atlas
 from convscope.errors import ArgumentError, AtlasError
 from convscope.pictures import decode
-from convscope.web import pages
-from convscope.web import site as module
+from convscope.web import pages, plates
 from convscope.web.contexts import LayerPage
 from convscope.web.pages import Survey
 from convscope.web.site import report
@@ -167,7 +166,7 @@ def test_a_report_that_fails_leaves_what_was_there(
     def fail(*_: object) -> bytes:
         raise OSError("no space left on the disk")
 
-    monkeypatch.setattr(module, "compose", fail)
+    monkeypatch.setattr(plates, "compose", fail)
     with pytest.raises(OSError, match="no space"):
         report(atlas, tmp_path / "out")
     with pytest.raises(OSError, match="no space"):

@@ -1,0 +1,84 @@
+"""The web app: `view`'s pages over one atlas. Every page is a context of `contexts.py`, as in the report.
+
+    app(open_atlas("out/atlas"), load("zfnet128"))
+
+Each `routes_*.py` has a `router(...)` for its part of the addresses; this file only puts them together.
+"""
+
+import hashlib
+from collections.abc import Collection
+from importlib.resources import files
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+
+from convscope.atlases.store import MANIFEST, Atlas
+from convscope.errors import ArgumentError, AtlasError, ConvscopeError
+from convscope.models.network import Network
+from convscope.web import routes_atlas
+from convscope.web.contexts import Trouble
+from convscope.web.guard import LOOPBACK, Guard
+from convscope.web.pages import Survey
+from convscope.web.shelf import Shelf
+from convscope.web.urls import Urls
+
+MEMORY = 256 * 2**20  # bytes of finished pages and pictures
+
+STATUS: list[tuple[type[ConvscopeError], int]] = [  # the first that fits
+    (ArgumentError, 404),  # addresses name layers, units and pictures
+    (AtlasError, 503),  # the folder has changed under us
+    (ConvscopeError, 422),
+]
+
+
+def app(
+    atlas: Atlas,
+    network: Network | None = None,
+    *,
+    hosts: Collection[str] = LOOPBACK,
+    token: str | None = None,
+) -> FastAPI:
+    """The app over `atlas`; with its `network`, pictures can be put under the lens.
+
+    `hosts` are the names it answers to; with a `token` every reader has to show it.
+    """
+    survey, urls = Survey.of(atlas), Urls("/", files=False, stamp=_stamp(atlas))
+    made = FastAPI(title="convscope", docs_url=None, redoc_url=None, openapi_url=None)
+    made.include_router(routes_atlas.router(survey, urls, Shelf(MEMORY)))
+    _explain(made, survey, urls)
+    made.add_middleware(Guard, hosts=hosts, token=token)
+    return made
+
+
+def _stamp(atlas: Atlas) -> str:
+    """Eight letters that change with the atlas and with what the pages are made of; pictures' addresses carry them."""
+    digest = hashlib.sha256((atlas.path / MANIFEST).read_bytes())
+    for item in sorted(files("convscope.web").joinpath("static").iterdir(), key=lambda item: item.name):
+        digest.update(item.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def _explain(made: FastAPI, survey: Survey, urls: Urls) -> None:
+    """Every mistake and failure is a page with one clear line; the server lives on."""
+
+    def trouble(status: int, line: str) -> Response:
+        return routes_atlas.html(Trouble(survey.info.network, status, line), urls, status)
+
+    @made.exception_handler(ConvscopeError)
+    def expected(_: Request, error: ConvscopeError) -> Response:
+        return trouble(next(status for kind, status in STATUS if isinstance(error, kind)), str(error))
+
+    @made.exception_handler(RequestValidationError)
+    def unreadable(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return trouble(404, f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}")
+
+    @made.exception_handler(404)
+    @made.exception_handler(HTTPException)
+    def missing(_: Request, error: HTTPException) -> Response:
+        return trouble(error.status_code, str(error.detail))
+
+    @made.exception_handler(Exception)
+    def unexpected(_: Request, error: Exception) -> Response:
+        return trouble(500, f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'}")
