@@ -6,7 +6,6 @@ Heavy imports wait until a command needs them, so that `convscope --help` answer
 """
 
 import json
-import shutil
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from convscope.commands import NETWORK, add, report_skipped, say
-from convscope.errors import ArgumentError, AtlasError, ConvscopeError
+from convscope.errors import ArgumentError, ConvscopeError
 from convscope.progress import silenced
 
 if TYPE_CHECKING:
@@ -135,14 +134,12 @@ def report(
 
 @app.command()
 def demo(quiet: Quiet = False) -> None:
-    """Build the atlas and the report of the bundled network over the bundled pictures, in demo/."""
-    folder = Path("demo/atlas")
-    try:
-        atlas("zfnet128", "gallery", folder, quiet=quiet)
-    except AtlasError:  # left over from another version
-        shutil.rmtree(folder)
-        atlas("zfnet128", "gallery", folder, quiet=quiet)
-    report(folder, Path("demo/report"), quiet=quiet)
+    """Show all of it on what is bundled: demo/atlas with every experiment, and its report."""
+    from convscope.demo import demo as show
+
+    with silenced(quiet):
+        page = show()
+    print(f"{page}: open it in a browser")
 
 
 @app.command()

@@ -26,8 +26,8 @@ class Kind:
     name: Literal["network", "picture", "pictures", "images", "file", "folder"]
 
 
-Picture = Annotated[Any, Kind("picture"), "a picture file"]
-Pictures = Annotated[Any, Kind("pictures"), "picture files"]
+Picture = Annotated[Any, Kind("picture"), "a picture file; gallery/… (bundled)"]
+Pictures = Annotated[Any, Kind("pictures"), "picture files; gallery/… (bundled)"]
 SOURCES = "a folder, a file, gallery or digits (bundled), torchvision:NAME@ROOT, or hf:NAME@SPLIT"
 Images = Annotated[Any, Kind("images"), SOURCES]
 File = Annotated[Any, Kind("file"), "a file"]

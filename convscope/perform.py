@@ -146,7 +146,18 @@ def _opened(field: Field, value: Any) -> Any:
         from convscope.data.sources import images
 
         return images(value)
+    if field.kind in ("picture", "pictures"):
+        return [_picture(each) for each in value] if isinstance(value, list) else _picture(value)
     return value
+
+
+def _picture(value: Any) -> Any:
+    """A picture, found in the bundled gallery where it is spelled `gallery/...` and no such file is here."""
+    from convscope.data.sources import GALLERY
+
+    inside, is_file = Path(str(value)), isinstance(value, str | Path)
+    bundled = is_file and inside.parts[:1] == ("gallery",) and ".." not in inside.parts and not inside.exists()
+    return GALLERY.joinpath(*inside.parts[1:]) if bundled else value
 
 
 def _network(network: Any = None) -> dict[str, Any]:

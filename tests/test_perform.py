@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from convscope import results
-from convscope.errors import ArgumentError
+from convscope.demo import SHOWN
+from convscope.errors import ArgumentError, PictureError
+from convscope.experiments import EXPERIMENTS
 from convscope.perform import experiment, perform
 from tests.contract.cases import network
 
@@ -39,7 +41,7 @@ def test_the_settings_are_recorded_as_they_were_given(picture: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "values", "words"),
     [
-        ("projekt", {}, "expected one of project"),
+        ("projekt", {}, "experiment is .projekt.: expected one of"),
         ("project", {"units": None}, "expected a value"),
         ("project", {"rule": "best"}, "expected one of deconvnet, guided"),
         ("project", {"contrast": "most"}, "expected one of max, percentile"),
@@ -56,3 +58,14 @@ def test_a_mistake_leaves_nothing(
 
 def test_the_parameters_of_the_figure_are_offered_too() -> None:
     assert [field.name for field in experiment("project").display] == ["contrast"]
+
+
+def test_a_bundled_picture_is_spelled_by_its_place(tmp_path: Path) -> None:
+    values = {"network": network(), "pictures": "gallery/stop_sign/image_0009.jpg", "units": ["relu:3"]}
+    assert (perform("project", values, tmp_path / "out").folder / "result.json").exists()
+    with pytest.raises(PictureError, match=r"gallery/\.\./atlas"):
+        perform("project", values | {"pictures": "gallery/../atlas"}, tmp_path / "none")
+
+
+def test_the_demo_shows_every_experiment() -> None:
+    assert set(SHOWN) == set(EXPERIMENTS)

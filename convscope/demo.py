@@ -1,0 +1,39 @@
+"""What `make demo` shows: the atlas of what is bundled, every experiment on it, and the report of it all."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from convscope.errors import AtlasError
+from convscope.perform import perform
+
+SIGN = "gallery/stop_sign/image_0009.jpg"
+SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
+    "project": {"network": "zfnet128", "pictures": SIGN, "units": ["relu5:19", "relu3:7"]},
+}
+
+
+def demo(folder: Path = Path("demo")) -> Path:
+    """Build `folder`/atlas with the experiments in it, and `folder`/report; returns the report's first page.
+
+    A second run goes on where the first stopped; an atlas of another version is made anew.
+    """
+    from convscope.atlases.build import atlas
+    from convscope.data.sources import images
+    from convscope.models.catalog import load
+    from convscope.web.site import report
+
+    network, gallery = load("zfnet128"), images("gallery")
+    try:
+        atlas(network, gallery, folder / "atlas")
+    except AtlasError:
+        shutil.rmtree(folder / "atlas")
+        atlas(network, gallery, folder / "atlas")
+    for name, values in SHOWN.items():
+        perform(name, {**values, **({"network": network} if "network" in values else {})}, _place(folder, name))
+    return report(folder / "atlas", folder / "report")
+
+
+def _place(folder: Path, name: str) -> Path:
+    return folder / "atlas" / "experiments" / name
