@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convscope.data.overlap import overlaps
     from convscope.data.sources import images
     from convscope.errors import ConvscopeError
+    from convscope.experiments.activations import activations
     from convscope.experiments.project import project
     from convscope.models.catalog import load
     from convscope.models.network import Network
@@ -29,6 +30,7 @@ __all__ = [
     "ConvscopeError",
     "Network",
     "Recipe",
+    "activations",
     "atlas",
     "evaluate",
     "images",
@@ -45,6 +47,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "ConvscopeError": "errors",
     "Network": "models.network",
     "Recipe": "training.recipe",
+    "activations": "experiments.activations",
     "atlas": "atlases.build",
     "evaluate": "training.evaluate",
     "images": "data.sources",

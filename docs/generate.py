@@ -14,10 +14,11 @@ import typer
 from matplotlib.figure import Figure
 from PIL.Image import Image
 
-from convscope import Network, images, load, project
+from convscope import Network, activations, images, load, project
 from convscope.cli import app
 from convscope.commands import command as complete
 from convscope.experiments import EXPERIMENTS
+from convscope.figures.activations import activations as draw_activations
 from convscope.figures.project import project as draw_projection
 from convscope.figures.schematics import schematics
 from convscope.probe.record import run
@@ -89,6 +90,8 @@ def main() -> None:
     for drawing in schematics(net, gallery.picture(0)):
         drawing.write(DOCS / "images")
     sign = gallery.picture(next(i for i, path in enumerate(gallery.paths) if path.startswith("stop_sign/")))
+    maps = activations(net, sign, layers=["relu1", "relu2"])
+    draw_activations(net, maps).savefig(DOCS / "images/activations.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
     if PAGE.exists() and shutil.which("chromium"):
         screenshot(PAGE, DOCS / "images/report.png")

@@ -18,7 +18,7 @@ from convscope.cli import main
 from convscope.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/project.md", "docs/atlas.md", "docs/training.md"]
+PAGES = ["README.md", "docs/activations.md", "docs/project.md", "docs/atlas.md", "docs/training.md"]
 ID = re.compile(r"\b(?:G[01]|M\d+|D\d+|TB\d|T\d+|V\d|F\d+b?|A\d|P\d|I\d|N\d|E\d)\b")
 
 SMALL = {  # what keeps a block quick in a test, and off the network

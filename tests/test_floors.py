@@ -26,7 +26,19 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
     "experiments": (4, []),  # strangers to one another
     "figures": (
         5,
-        ["svg", "schematic", "architecture", "ascent", "switch", "schematics", "grid", "activations", "overlap", "paper", "project"],
+        [
+            "svg",
+            "schematic",
+            "architecture",
+            "ascent",
+            "switch",
+            "schematics",
+            "grid",
+            "activations",
+            "overlap",
+            "paper",
+            "project",
+        ],
     ),
     "perform": (6, []),
     "web": (

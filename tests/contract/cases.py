@@ -24,6 +24,15 @@ class Case:
 
 
 CASES = {
+    "activations": Case(
+        lambda net, picture: convscope.activations(net, picture, layers=["conv", "rectified"]),
+        ["PICTURE", "--layers", "relu"],
+        [
+            ({2: "rleu"}, "the nearest are relu"),
+            ({0: "none.png"}, "none.png"),
+            ({0: "no-picture.png"}, "no-picture.png"),
+        ],
+    ),
     "project": Case(
         lambda net, picture: convscope.project(net, picture, ["relu:3", "pool:2@1,1"]),
         ["PICTURE", "relu:3"],
