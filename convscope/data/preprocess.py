@@ -101,13 +101,13 @@ class Preprocess:
             raise ArgumentError(name, given, "expected finite values")
         return value.clone()
 
-    def square(self, image: Source) -> NDArray[np.uint8]:
-        """The resized, centred picture before cropping: (R, R, 3) uint8, R = 256 for an input of 224."""
-        return np.array(cover(load_picture(image), *self.resized))
+    def square(self, image: Source, channels: int = 3) -> NDArray[np.uint8]:
+        """The resized, centred picture before cropping: (R, R, channels) uint8, R = 256 for an input of 224."""
+        return _grey(np.array(cover(load_picture(image), *self.resized)), channels)
 
     def __call__(self, image: Source) -> Tensor:
         """The centre crop in network space, (C, H, W) float32, laid out channels-last."""
-        pixels = _grey(self.square(image), self.input_size[0])
+        pixels = self.square(image, self.input_size[0])
         # In numpy: torch would start a team of threads in every decoding thread.
         value = _centre(pixels, *self.input_size[1:]).astype(np.float32)
         value /= np.float32(255)

@@ -1,4 +1,4 @@
-"""Where pictures come from: folders, files, the bundled gallery, torchvision, Hugging Face, any torch data set.
+"""Where pictures come from: folders, files, what is bundled, torchvision, Hugging Face, any torch data set.
 
 Indices are places in the source: sorted relative-path order for files, the data set's own order otherwise. A picture
 that cannot be read is skipped, with its reason in `Pictures.skipped`, and keeps its place.
@@ -218,7 +218,7 @@ def images(source: object, *, skip_bad: bool = True) -> Pictures:
     - a folder, searched to any depth; where pictures lie in subfolders, the first-level folders are the classes
       (and a picture beside them has label -1). Files that are no pictures by their extension are ignored;
     - one file, an array, a PIL image, or a list of any of these;
-    - "gallery", the bundled pictures;
+    - "gallery", the bundled pictures; "digits", the 1,797 handwritten ones, 8×8, that come with scikit-learn;
     - "torchvision:NAME@ROOT", a data set that torchvision finds in ROOT (nothing is downloaded);
     - "hf:NAME@SPLIT", a Hugging Face data set, its first picture column (needs the extra `datasets`); NAME may be a
       folder that `save_to_disk` wrote;
@@ -234,6 +234,8 @@ def images(source: object, *, skip_bad: bool = True) -> Pictures:
         kind, colon, rest = source.partition(":")
         if source == "gallery":
             return _folder(GALLERY, "gallery", skip_bad)
+        if source == "digits":
+            return _digits()
         if colon and kind in SCHEMES:
             return _dataset(SCHEMES[kind](rest), source.partition("@")[0], skip_bad)
     if isinstance(source, str | Path):
@@ -251,7 +253,7 @@ def _path(path: Path, skip_bad: bool) -> Pictures:
         return Pictures(path.name, [path], paths=[_printable(path.name)], skip_bad=skip_bad)
     raise DataError(
         f"images is {str(path)!r}: no such folder or file; "
-        'expected one, "gallery", "torchvision:NAME@ROOT" or "hf:NAME@SPLIT"'
+        'expected one, "gallery", "digits", "torchvision:NAME@ROOT" or "hf:NAME@SPLIT"'
     )
 
 
@@ -269,6 +271,16 @@ def _folder(root: Path, name: str, skip_bad: bool) -> Pictures:
         classes=[_printable(folder) for folder in number] if number else None,
         skip_bad=skip_bad,
     )
+
+
+def _digits() -> Pictures:
+    """Grey values 0 to 16 as 0 to 255."""
+    from sklearn.datasets import load_digits  # a second that nobody else need wait for
+
+    found = load_digits()
+    pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)
+    labels = found.target.tolist()
+    return Pictures("digits", list(pixels), labels=labels, classes=[str(digit) for digit in range(10)])
 
 
 def _printable(name: str) -> str:
@@ -382,10 +394,14 @@ def _torchvision(spec: str) -> Any:
     if not isinstance(made, type) or not at or not root:
         raise ArgumentError("images", f"torchvision:{spec}", 'expected "torchvision:NAME@ROOT", as "…:MNIST@data"')
     try:
-        return made(Path(root).expanduser())
+        found = made(Path(root).expanduser())
     except Exception as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) or "a file of another format"  # MNIST's parser says nothing
         raise DataError(f"torchvision's {name} is not in {root} ({reason}); nothing is downloaded here") from error
+    pixels, labels = (getattr(found, part, ()) for part in ("data", "targets"))
+    if len(pixels) and len(labels) and len(pixels) != len(labels):
+        raise DataError(f"torchvision's {name} in {root} has {len(pixels)} pictures and {len(labels)} labels")
+    return found
 
 
 def _hugging_face(spec: str) -> Any:

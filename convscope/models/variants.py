@@ -5,9 +5,10 @@ from typing import Any
 
 from convscope.errors import ArgumentError
 from convscope.models.alexnet import AlexNet
-from convscope.models.zfnet import EightLayers, ZFNet
+from convscope.models.student import M5, M6
+from convscope.models.zfnet import Chain, ZFNet
 
-BASES: dict[str, type[EightLayers]] = {"zfnet": ZFNet, "alexnet": AlexNet}
+BASES: dict[str, type[Chain]] = {"zfnet": ZFNet, "alexnet": AlexNet, "m5": M5, "m6": M6}
 
 WIDE = {"maps": (96, 256, 512, 1024, 512)}
 
@@ -30,7 +31,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 ZFNET128 = {"base": "zfnet", "side": 128, "maps": (64, 128, 192, 192, 128), "fc": (1024, 1024), "classes": 101}
 
 
-def build(architecture: Mapping[str, Any]) -> EightLayers:
+# The student convnets (METHODS M5, M6); `option` says how their strides are read.
+STUDENTS: dict[str, dict[str, Any]] = {"m5": {"base": "m5"}, "m6": {"base": "m6"}}
+
+
+def build(architecture: Mapping[str, Any]) -> Chain:
     """The module of these settings, with torch's default initialisation: a row of `VARIANTS`, or the
     `architecture` of an earlier module, as it is kept beside weights.
 
@@ -46,5 +51,6 @@ def build(architecture: Mapping[str, Any]) -> EightLayers:
     except TypeError as error:
         if "unexpected keyword" not in str(error):
             raise
-        unknown = sorted(set(settings) - set(ZFNet.__init__.__kwdefaults__ or ()))
+        known = BASES[base].__init__.__kwdefaults__
+        unknown = sorted(set(settings) - set(known or ()))
         raise ArgumentError("architecture", unknown, "no such settings") from error

@@ -40,12 +40,17 @@ def response_norm() -> nn.LocalResponseNorm:
     return nn.LocalResponseNorm(int(LRN["size"]), alpha=LRN["alpha"] * LRN["size"], beta=LRN["beta"], k=LRN["k"])
 
 
-class EightLayers(nn.Sequential):
+class Chain(nn.Sequential):
+    """Named layers one after another; `architecture` holds the plain values that `variants.build` makes them from."""
+
+    architecture: dict[str, Any]
+
+
+class EightLayers(Chain):
     """Five convolutional stages, two fully connected layers and a classifier, some of them removable (M1 to M3).
 
     Takes (N, channels, side, side) in network space, gives (N, classes) logits; with `features_only` it ends at
-    `pool5` and takes any size that leaves `pool5` at least one position. `architecture` holds the plain values
-    that `convscope.models.variants.build` makes the same module from.
+    `pool5` and takes any size that leaves `pool5` at least one position.
 
     Raises:
         ArgumentError: layers that cannot be removed, groups that do not divide the maps, a side too small;

@@ -108,7 +108,7 @@ class Snapshots(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write when the epoch is a chosen one, or the last."""
         epoch = trainer.current_epoch + 1
-        if trainer.is_global_zero and (epoch in self.epochs or epoch == trainer.max_epochs):
+        if trainer.is_global_zero and (epoch in self.epochs or epoch == trainer.max_epochs or trainer.should_stop):
             self.write(epoch)
 
 

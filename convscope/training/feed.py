@@ -1,6 +1,7 @@
 """The loaders of a training, and the one transform that all its pictures go through."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,20 @@ from convscope.models.network import Network
 from convscope.training.recipe import UNIT_STD, Recipe
 from convscope.training.squares import Bytes, Presentations, Squares, decode, mean_picture
 
-Table = npt.NDArray[np.float64]  # (3,), or (R, R, 3) for every pixel of the square
+Table = npt.NDArray[np.float64]  # (C,), or (R, R, C) for every pixel of the square
 
 
 class Feed:
-    """Batches to train and to validate on. `transform` is what the trained network gets (METHODS T1)."""
+    """Batches to train and to validate on, of pictures of `size` (C, H, W).
+
+    `transform` is what the trained network gets (METHODS T1).
+    """
 
     def __init__(
         self,
         training: Pictures,
         held_out: Pictures | None,
-        side: int,
+        size: tuple[int, int, int],
         recipe: Recipe,
         *,
         begun: Network | None = None,
@@ -36,21 +40,21 @@ class Feed:
         workers: int = 0,
     ) -> None:
         self.recipe, self.workers = recipe, workers
-        size = (3, side, side)
-        squares, kept = decode(training, Preprocess(size), cache)
+        self.transform = Preprocess(size, resize=size[1] if recipe.crops == "whole" else None)
+        squares, kept = decode(training, self.transform, cache)
         mean, std = _tables(squares, recipe) if begun is None else _tables_of(begun, squares.shape[1:3])
-        self.transform = Preprocess(size, _channels_first(mean), _channels_first(std))
+        self.transform = replace(self.transform, mean=_channels_first(mean), std=_channels_first(std))
         crops: Mapping[str, Any] = {
             "crops": recipe.crops,
             "area": recipe.area,
             "jitter": recipe.jitter,
             "seed": recipe.seed,
         }
-        self.training = Squares(squares, _labels(training, kept), (side, side), mean, std, **crops)
+        self.training = Squares(squares, _labels(training, kept), size[1:], mean, std, **crops)
         self.held_out = None
         if held_out is not None:
-            squares, kept = decode(held_out, Preprocess(size), cache)
-            self.held_out = Squares(squares, _labels(held_out, kept), (side, side), mean, std)
+            squares, kept = decode(held_out, self.transform, cache)
+            self.held_out = Squares(squares, _labels(held_out, kept), size[1:], mean, std)
 
     def training_batches(self, trainer: L.Trainer) -> DataLoader[Any]:
         """This process's share of every epoch, in an order that follows from (seed, epoch)."""
@@ -87,11 +91,14 @@ def _labels(pictures: Pictures, kept: list[int]) -> list[int]:
 
 
 def _tables(squares: Bytes, recipe: Recipe) -> tuple[Table, Table]:
-    """Mean and std of pictures in [0, 1]: the paper's mean picture and 1/255, or per channel at unit scale."""
+    """Mean and std of pictures in [0, 1]: the paper's mean picture and 1/255, per channel at unit scale, or 0 and 1."""
+    channels = squares.shape[3]
+    if recipe.zero_to_one:
+        return np.zeros(channels), np.ones(channels)
     mean = mean_picture(squares)
     if recipe.unit_scale:
-        return mean.mean((0, 1)), np.full(3, UNIT_STD)
-    return mean, np.full(3, 1 / 255)
+        return mean.mean((0, 1)), np.full(channels, UNIT_STD)
+    return mean, np.full(channels, 1 / 255)
 
 
 def _tables_of(begun: Network, size: tuple[int, ...]) -> tuple[Table, Table]:

@@ -79,6 +79,7 @@ class Trainee(L.LightningModule):
         self.recipe, self.classes = recipe, classes
         self.plateau = Plateau()
         self.record: dict[str, float] = {}
+        self.stopped = False  # the error is small enough
         self._sums = torch.zeros(3)  # loss, errors, pictures
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -87,8 +88,11 @@ class Trainee(L.LightningModule):
         return logits
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """SGD with momentum (METHODS T4); the rate is set before every step."""
+        """SGD with momentum (METHODS T4), or Adam (M5, M6); the rate is set before every step."""
         recipe = self.recipe
+        if recipe.optimizer == "adam":
+            rate, betas = learning_rate(recipe, 0.0), (recipe.momentum, 0.999)
+            return torch.optim.Adam(self.network.parameters(), rate, betas, weight_decay=recipe.weight_decay)
         return torch.optim.SGD(
             self.network.parameters(),
             lr=learning_rate(recipe, 0.0),
@@ -158,9 +162,17 @@ class Trainee(L.LightningModule):
             self.plateau.update(self.record["val_top1"], self.recipe)
 
     def close_epoch(self) -> None:
-        """Put the mean loss and error over the epoch's batches, as they were seen, into `record`."""
+        """Put the mean loss and error over the epoch's batches, as they were seen, into `record`; end the training
+        where that error is small enough.
+        """
         loss, wrong, count = self._all(self._sums)
         self.record |= {"train_loss": loss / count, "train_error": 100 * wrong / count}
+        if self.recipe.enough is not None and self.record["train_error"] <= self.recipe.enough:
+            self.trainer.should_stop = self.stopped = True
+
+    def on_train_start(self) -> None:
+        """A training that had ended does not go on when it is resumed."""
+        self.trainer.should_stop = self.stopped
 
     def _all(self, sums: Tensor) -> list[float]:
         total = self.trainer.strategy.reduce(sums.to(self.device), reduce_op="sum")
@@ -170,14 +182,14 @@ class Trainee(L.LightningModule):
         """The plateau's numbers and the recipe travel with the resume state, as plain values."""
         plateau = self.plateau
         checkpoint["plateau"] = [plateau.best, plateau.stalled, plateau.drops]
-        checkpoint["recipe"] = self.recipe.plain()
+        checkpoint["recipe"], checkpoint["stopped"] = self.recipe.plain(), self.stopped
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the plateau's numbers back. Raises TrainingError when the state is of another recipe."""
-        saved, own = checkpoint["recipe"], self.recipe.plain()
+        saved, own = Recipe().plain() | checkpoint["recipe"], self.recipe.plain()
         changed = sorted(name for name in own if name != "epochs" and saved.get(name) != own[name])
         if changed or (own["schedule"] == "cosine" and saved["epochs"] != own["epochs"]):
             names = ", ".join(changed or ["epochs"])
             raise TrainingError(f"the state to resume from was made with another recipe: {names} differ")
         best, stalled, drops = checkpoint["plateau"]
-        self.plateau = Plateau(best, stalled, drops)
+        self.plateau, self.stopped = Plateau(best, stalled, drops), checkpoint.get("stopped", False)

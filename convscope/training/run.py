@@ -28,8 +28,8 @@ from convscope.device import seeded
 from convscope.errors import ArgumentError, TrainingError
 from convscope.models.catalog import load
 from convscope.models.network import Network
-from convscope.models.variants import VARIANTS, ZFNET128, build
-from convscope.models.zfnet import EightLayers, initialise
+from convscope.models.variants import STUDENTS, VARIANTS, ZFNET128, build
+from convscope.models.zfnet import Chain, initialise
 from convscope.progress import silenced
 from convscope.training.callbacks import EpochLog, ProgressBar, Snapshots, read_log
 from convscope.training.choose import Exclude, choose
@@ -41,9 +41,10 @@ from convscope.training.weights import carry_over, write
 
 __all__ = ["ARCHITECTURES", "Evaluation", "Training", "evaluate", "train"]
 
-ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {**VARIANTS, "zfnet128": ZFNET128}
+ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {**VARIANTS, "zfnet128": ZFNET128, **STUDENTS}
+RECIPE_OF = {"zfnet128": "scaled", "m5": "m5", "m6": "m6"}  # where it is not the paper's, by name or base
 # Settings that are not the recipe's: of the architecture, and of Lightning's Trainer.
-SHAPE = ("side", "maps", "fc", "remove", "groups", "norm")
+SHAPE = ("side", "maps", "fc", "remove", "groups", "norm", "option")
 LIGHTNING = ("accelerator", "devices", "strategy", "num_nodes", "precision")
 
 ADVICE = (  # of Lightning, that our users cannot act on
@@ -100,8 +101,8 @@ def train(
         validation: pictures to validate on, with the same classes. With `per_class` a seeded split of the pictures
             instead: so many of every class to train on, up to `test_cap` of the rest to validate (METHODS D2).
         architecture: a name in `ARCHITECTURES`, or settings for `build`; the classes are those of the pictures.
-        recipe: "paper" (METHODS T4 to T9), "scaled" (our own for small networks), or a `Recipe`; by default the paper's
-            for the paper's networks, and for `zfnet128` its own.
+        recipe: "paper" (METHODS T4 to T9), "scaled" (our own for small networks), "m5", "m6" (the student convnets'),
+            or a `Recipe`; by default the paper's for the paper's networks, and for the others their own.
         init_from: a network to begin from, as `convscope.load` spells it: every tensor that fits is carried over,
             `fc6` also from another picture size, and the transform. A training that goes on with pictures it has seen
             wants another `seed`: with the same one every crop and dropout mask comes again.
@@ -114,8 +115,8 @@ def train(
         cache: folder to keep decoded pictures in.
         workers: processes that crop pictures; 0: none beside the training.
         settings: in place of the named ones, values of `Recipe` (epochs=, lr=, …), of the architecture (side=, maps=,
-            fc=, remove=, groups=, norm=) and of Lightning's Trainer (accelerator=, devices=, strategy=, num_nodes=,
-            precision=). None changes nothing.
+            fc=, remove=, groups=, norm=, option=) and of Lightning's Trainer (accelerator=, devices=, strategy=,
+            num_nodes=, precision=). None changes nothing.
 
     Raises:
         ArgumentError: values out of range, or names that nothing has.
@@ -136,13 +137,14 @@ def train(
         begun = None if init_from is None else load(init_from)
         module, fresh = _module(shape, chosen, training, begun)
         place = None if cache is None else Path(cache)
-        feed = Feed(training, held_out, shape["side"], chosen, begun=begun, cache=place, workers=workers)
+        feed = Feed(training, held_out, _size(module), chosen, begun=begun, cache=place, workers=workers)
+        _require_batches(module, feed)
         network = _network(module, feed, training, name or _name(architecture))
         story = _story(network, chosen, training, held_out, begun)
         lightning = {"logger": tensorboard, "check_val_every_n_epoch": validate_every, **flags}
         first = _fit(network, feed, Path(output), story, snapshots, resume, lightning)
         done = Training(network, _log(Path(output)), fresh, _skipped(training, held_out), Path(output))
-        network.recipe = {**story, "epoch": chosen.epochs}
+        network.recipe = {**story, "epoch": int(done.log[-1]["epoch"])}
         if first:
             write(network, done.output / "network.safetensors", network.recipe, half=half)
             _report(done, training, held_out, split=per_class is not None)
@@ -154,7 +156,7 @@ def _settings(
 ) -> tuple[dict[str, Any], Recipe, dict[str, Any]]:
     """The architecture, the recipe and Lightning's flags, each with the settings that belong to it."""
     if recipe is None:
-        recipe = "scaled" if architecture == "zfnet128" else "paper"
+        recipe = RECIPE_OF.get(_name(architecture), "paper")
     if isinstance(architecture, str):
         if architecture not in ARCHITECTURES:
             raise ArgumentError("architecture", architecture, f"expected one of {', '.join(ARCHITECTURES)}")
@@ -162,7 +164,7 @@ def _settings(
     if isinstance(recipe, str):
         recipe = named(recipe, str(architecture.get("base")))
     given = {key: value for key, value in settings.items() if value is not None}
-    shape = {"side": 224, **architecture, **{key: given.pop(key) for key in SHAPE if key in given}}
+    shape = {**architecture, **{key: given.pop(key) for key in SHAPE if key in given}}
     flags = {key: given.pop(key) for key in LIGHTNING if key in given}
     if any(kind in str(flags.get("strategy")) for kind in ("spawn", "fork", "notebook")):
         # Their processes are copies made within `fit`, after the pictures have been shared out.
@@ -185,17 +187,30 @@ def _require_validation(recipe: Recipe, held_out: Pictures | None, every: int) -
 
 def _module(
     shape: Mapping[str, Any], recipe: Recipe, training: Pictures, begun: Network | None
-) -> tuple[EightLayers, list[str]]:
+) -> tuple[Chain, list[str]]:
     """The network as training begins, and the tensors that `begun` had nothing for."""
     module = build({**shape, "classes": len(training.classes or ()), "dropout": recipe.dropout})
     initialise(module, recipe.init, recipe.seed)
     return module, [] if begun is None else carry_over(module, begun.module.state_dict())
 
 
-def _network(module: EightLayers, feed: Feed, training: Pictures, name: str) -> Network:
+def _size(module: Chain) -> tuple[int, int, int]:
+    side = module.architecture["side"]
+    return module.architecture["channels"], side, side
+
+
+def _require_batches(module: Chain, feed: Feed) -> None:
+    """Batch normalisation learns nothing from one picture, and torch refuses it where maps have one position."""
+    size = feed.recipe.batch_size
+    if len(feed.training) % size == 1 and any(isinstance(child, torch.nn.BatchNorm2d) for child in module):
+        last = f"{len(feed.training)} pictures leave a last batch of one, too small to normalise; expected another size"
+        raise ArgumentError("batch_size", size, last)
+
+
+def _network(module: Chain, feed: Feed, training: Pictures, name: str) -> Network:
     transform = feed.transform
     mean, std = torch.as_tensor(transform.mean), torch.as_tensor(transform.std)
-    return Network(module, transform.input_size, mean, std, training.classes, name)
+    return Network(module, transform.input_size, mean, std, training.classes, name, transform.resize)
 
 
 def _fit(
@@ -209,7 +224,7 @@ def _fit(
 ) -> bool:
     """Train `network` in place; True in the first of the processes, which writes the files."""
     module = network.module
-    assert isinstance(module, EightLayers)
+    assert isinstance(module, Chain)
     trainee = Trainee(build(module.architecture), feed.recipe, module.architecture["classes"])
     trainee.network.load_state_dict(module.state_dict())
     out.mkdir(parents=True, exist_ok=True)
@@ -323,7 +338,7 @@ def _skipped(*parts: Pictures | None) -> dict[str, str]:
 
 def _report(done: Training, training: Pictures, held_out: Pictures | None, *, split: bool) -> None:
     """`training.json`; the paths of a split are in it, so that nobody tests on what was trained on."""
-    assert isinstance(done.network.module, EightLayers)
+    assert isinstance(done.network.module, Chain)
     content: dict[str, Any] = {
         "architecture": done.network.module.architecture,
         "recipe": done.network.recipe,

@@ -29,17 +29,18 @@ CHUNK = 512  # pictures decoded ahead of the one that is written
 
 
 def decode(pictures: Pictures, transform: Preprocess, cache: Path | None = None) -> tuple[Bytes, list[int]]:
-    """All pictures as squares (METHODS T1 1-3), (n, R, R, 3) uint8, and the indices of those that could be read.
+    """All pictures as squares (METHODS T1 1-3), (n, R, R, C) uint8, and the indices of those that could be read.
 
     With `cache`, a folder, the squares are kept in a file and mapped, so that they need not fit into memory and a
     later run need not decode. The file is known by the source's name and its list of files, not by their content.
     """
-    shape = (len(pictures), *transform.resized, 3)
+    shape = (len(pictures), *transform.resized, transform.input_size[0])
     if cache is None:
         squares = np.empty(shape, np.uint8)
         kept = _fill(squares, pictures, transform)
         return squares[: len(kept)], kept
-    key = hashlib.sha256(f"{pictures.name} {pictures.fingerprint()} {transform.resized}".encode())
+    grey = " grey" if shape[3] == 1 else ""
+    key = hashlib.sha256(f"{pictures.name} {pictures.fingerprint()} {transform.resized}{grey}".encode())
     path = cache / f"squares-{key.hexdigest()[:16]}.npy"
     places = path.with_suffix(".kept.npy")
     if not path.exists():
@@ -60,7 +61,7 @@ def _fill(squares: Bytes, pictures: Pictures, transform: Preprocess) -> list[int
 
     def square(index: int) -> Bytes | None:
         try:
-            return transform.square(pictures.picture(index))
+            return transform.square(pictures.picture(index), squares.shape[3])
         except PictureError:  # recorded in pictures.skipped
             return None
 
@@ -78,7 +79,7 @@ def _fill(squares: Bytes, pictures: Pictures, transform: Preprocess) -> list[int
 
 
 def mean_picture(squares: Bytes) -> npt.NDArray[np.float64]:
-    """Per-pixel mean of the squares, (R, R, 3), in units of pictures in [0, 1], summed in float64 (METHODS T1)."""
+    """Per-pixel mean of the squares, (R, R, C), in units of pictures in [0, 1], summed in float64 (METHODS T1)."""
     total = np.zeros(squares.shape[1:], np.float64)
     for start in range(0, len(squares), 256):
         total += squares[start : start + 256].sum(0, dtype=np.float64)
@@ -88,7 +89,7 @@ def mean_picture(squares: Bytes) -> npt.NDArray[np.float64]:
 class Squares(Dataset[tuple[Tensor, int]]):
     """Squares and labels as batches in network space: `__getitems__(keys)` gives (n, C, h, w) and (n,) labels.
 
-    `crops` as in `Recipe`; `mean` and `std` broadcast against (R, R, 3), so that a mean picture is cropped along.
+    `crops` as in `Recipe`; `mean` and `std` broadcast against (R, R, C), so that a mean picture is cropped along.
     """
 
     def __init__(
@@ -157,7 +158,8 @@ class Squares(Dataset[tuple[Tensor, int]]):
         for place, (index, chance) in enumerate(zip(indices, dice, strict=True)):
             top, left = self._offset(rows - h, columns - w, chance)
             crop = self._normalised(self.squares[index, top : top + h, left : left + w], top, left)
-            batch[place] = crop[:, ::-1] if self.crops != "centre" and chance[2] < 0.5 else crop
+            mirrored = self.crops not in ("centre", "whole") and chance[2] < 0.5
+            batch[place] = crop[:, ::-1] if mirrored else crop
         return torch.from_numpy(batch)
 
     def _offset(self, down: int, right: int, chance: npt.NDArray[np.float64]) -> tuple[int, int]:

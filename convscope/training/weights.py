@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from convscope.models.network import Network, save
 from convscope.models.variants import build
-from convscope.models.zfnet import EightLayers
+from convscope.models.zfnet import Chain
 
 
 @torch.no_grad()
-def carry_over(module: EightLayers, tensors: Mapping[str, Tensor]) -> list[str]:
+def carry_over(module: Chain, tensors: Mapping[str, Tensor]) -> list[str]:
     """Copy every tensor that fits into `module`, and return the names of those that start afresh.
 
     The weights of `fc6` also fit when only the extent of `pool5` differs: their kernels are spread over the new
@@ -45,7 +45,7 @@ def _spread(given: Tensor, own: Tensor, maps: int) -> Tensor | None:
 
 def write(network: Network, path: Path, recipe: Mapping[str, Any], *, half: bool = False) -> None:
     """Write the weights with the recipe that made them, in half precision where asked (they are read as float32)."""
-    assert isinstance(network.module, EightLayers)
+    assert isinstance(network.module, Chain)
     path.parent.mkdir(parents=True, exist_ok=True)
     if half:
         module = build(network.module.architecture).half()
@@ -59,5 +59,5 @@ def write(network: Network, path: Path, recipe: Mapping[str, Any], *, half: bool
             network.name,
             resize=network.resize,
         )
-    assert isinstance(network.module, EightLayers)
+    assert isinstance(network.module, Chain)
     save(network, path, network.module.architecture, recipe)

@@ -1,4 +1,5 @@
 import os
+import struct
 import sys
 import threading
 import time
@@ -487,3 +488,44 @@ def test_ten_crops_travel_as_channels() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
     (batch,) = batches(images([picture]), lambda image: transform.ten_crops(image).flatten(0, 1))
     assert torch.equal(batch.inputs.reshape(10, 3, 64, 64), transform.ten_crops(picture))
+
+
+def test_the_digits_of_scikit_learn() -> None:
+    digits = images("digits")
+    assert len(digits) == 1797
+    assert digits.classes == tuple("0123456789")
+    assert (digits.labels or [])[:3] == [0, 1, 2]
+    zero = np.asarray(digits.picture(0))
+    assert zero.shape == (8, 8, 3)
+    assert (zero.min(), zero[0, 2, 0]) == (0, round(5 * 255 / 16))
+
+
+def write_idx(root: Path, count: int = 20, labels: int = 20, magic: int = 2051, cut: int = 0) -> str:
+    """MNIST as its files are: big-endian magic number and sizes, then bytes."""
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    pixels = struct.pack(">IIII", magic, count, 28, 28) + bytes(range(196)) * 4 * count
+    for part in ("train", "t10k"):
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(pixels[: len(pixels) - cut])
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, labels) + bytes(labels))
+    return f"torchvision:MNIST@{root}"
+
+
+def test_mnist_on_disk(tmp_path: Path) -> None:
+    found = images(write_idx(tmp_path))
+    assert len(found) == len(found.labels or []) == 20
+    assert np.asarray(found.picture(19))[0, :4, 0].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ({"magic": 2052}, "another format"),
+        ({"cut": 5}, "invalid for input of size"),
+        ({"labels": 19}, "20 pictures and 19 labels"),
+        ({"labels": 25}, "20 pictures and 25 labels"),
+    ],
+)
+def test_broken_mnist_is_refused(broken: dict[str, int], words: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=words):
+        images(write_idx(tmp_path, **broken))

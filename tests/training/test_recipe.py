@@ -70,12 +70,17 @@ def test_replay_holds_the_given_rates() -> None:
         ("schedule", "linear"), ("patience", 0), ("drop", 1.0), ("warmup", 70.0), ("lr_min", 1.0), ("cycle", 0.0),
         ("cycle_mult", 0.9), ("clip", 0.0), ("dropout", 1.0), ("init", "zeros"), ("radius", 0.0), ("crops", "five"),
         ("area", 0.0),
-        ("jitter", 1.0), ("label_smoothing", 1.0),
+        ("jitter", 1.0), ("label_smoothing", 1.0), ("optimizer", "lion"), ("enough", -1.0),
     ],
 )  # fmt: skip
 def test_values_out_of_range_are_named(name: str, value: object) -> None:
     with pytest.raises(ArgumentError, match=name):
         PAPER.changed(**{name: value})
+
+
+def test_pictures_have_one_scale() -> None:
+    with pytest.raises(ArgumentError, match="zero_to_one is True: expected one of it and unit_scale"):
+        PAPER.changed(zero_to_one=True, unit_scale=True)
 
 
 def test_changes_leave_out_what_is_none_and_refuse_what_is_unknown() -> None:
