@@ -8,8 +8,9 @@ A folder holds `result.json` only when all of it is complete. Knows nothing of t
 
 import csv
 import json
+import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from math import isfinite
@@ -126,6 +127,28 @@ def read(folder: str | Path) -> Result:
         raise DataError(f"{folder} holds no readable result.json: expected the folder of an experiment") from error
     check(record, file)
     return Result(**record)
+
+
+def collected(folder: str | Path) -> Iterator[tuple[Path, Result]]:
+    """Every result folder in and below `folder`, itself included, in the order of their names, "9" before "10".
+
+    What cannot be read as a result is left out, and so is what lies in folders with a leading dot (being written).
+    """
+    root = Path(folder)
+    found = [file.parent.relative_to(root) for file in root.rglob(FILES[0])]
+    for place in sorted((path for path in found if not any(part[0] == "." for part in path.parts)), key=_natural):
+        try:
+            yield root / place, read(root / place)
+        except DataError:
+            continue
+
+
+def _natural(path: Path) -> list[list[tuple[bool, int, str]]]:
+    """Numbers in names in their order as numbers."""
+    parts = [re.findall(r"\d+|\D+", part) for part in path.parts]
+    return [
+        [(not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in part] for part in parts
+    ]
 
 
 def check(record: object, origin: object = "result.json") -> None:

@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from convscope.progress import progress, silenced
+from convscope.progress import listened, progress, silenced
 
 
 class Terminal(io.StringIO):
@@ -36,3 +36,13 @@ def test_quiet_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_block_within_a_silenced_one_stays_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     with silenced():
         assert run(monkeypatch, Terminal(), quiet=False) == ""
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_listener_hears_of_every_step(monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
+    heard: list[tuple[str, int, int | None]] = []
+    with listened(lambda *step: heard.append(step)):
+        text = run(monkeypatch, Terminal(), quiet)
+    run(monkeypatch, Terminal(), quiet)  # outside: nobody listens
+    assert heard == [("scanning", 0, 4), ("scanning", 3, 4), ("scanning", 4, 4)]
+    assert ("4/4" in text) is not quiet

@@ -92,6 +92,17 @@ def test_a_folder_without_a_result_is_named(tmp_path: Path) -> None:
         results.read(tmp_path)
 
 
+def test_results_are_collected_in_order_without_what_cannot_be_read(tmp_path: Path) -> None:
+    for number, name in enumerate([".", "occlude/10", "occlude/9", "occlude", "a b/x2y", "a b/x10y", "occlude/.job-1"]):
+        results.write(tmp_path / name, result(seed=number))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "result.json").write_text("{")
+    found = [path.relative_to(tmp_path).as_posix() for path, _ in results.collected(tmp_path)]
+    assert found == [".", "a b/x2y", "a b/x10y", "occlude", "occlude/9", "occlude/10"]
+    assert [one.seed for _, one in results.collected(tmp_path)] == [0, 4, 5, 3, 2, 1]
+    assert not [*results.collected(tmp_path / "none")]
+
+
 def test_rows_become_a_table(tmp_path: Path) -> None:
     file = results.write_csv(tmp_path / "rows.csv", [{"path": "a, b.png", "ncc": np.float32(0.5)}])
     assert file.read_text() == 'path,ncc\n"a, b.png",0.5\n'
