@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convscope.experiments.project import project
     from convscope.models.catalog import load
     from convscope.models.network import Network
+    from convscope.training.callbacks import Snapshots
     from convscope.training.evaluate import evaluate
     from convscope.training.recipe import Recipe
     from convscope.training.run import train
@@ -30,6 +31,7 @@ __all__ = [
     "ConvscopeError",
     "Network",
     "Recipe",
+    "Snapshots",
     "activations",
     "atlas",
     "evaluate",
@@ -47,6 +49,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "ConvscopeError": "errors",
     "Network": "models.network",
     "Recipe": "training.recipe",
+    "Snapshots": "training.callbacks",
     "activations": "experiments.activations",
     "atlas": "atlases.build",
     "evaluate": "training.evaluate",

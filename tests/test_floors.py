@@ -17,7 +17,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
         1,
         ["address", "record", "graph", "geometry", "rectify", "local", "windows", "reverse", "boxes", "incremental"],
     ),
-    "models": (2, ["zfnet", "alexnet", "student", "variants", "network", "catalog"]),
+    "models": (2, ["zfnet", "alexnet", "student", "variants", "network", "catalog", "snapshots"]),
     "atlases": (3, ["tally", "scan", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
         3,
@@ -43,7 +43,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
     "perform": (6, []),
     "web": (
         7,
-        ["contexts", "urls", "sprites", "drawings", "pages", "plates", "site", "shelf", "guard", "routes_atlas", "app"],
+        ["contexts", "urls", "sprites", "drawings", "pages", "plates", "site", "shelf", "guard", "slides", "live", "pages_live", "routes_atlas", "routes_picture", "app", "serve"],
     ),
     "demo": (8, []),
     "commands": (8, []),

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from convscope.errors import ArgumentError
+from convscope.errors import ArgumentError, WeightsError
 from convscope.models.alexnet import AlexNet
 from convscope.models.student import M5, M6
 from convscope.models.zfnet import Chain, ZFNet
 
 BASES: dict[str, type[Chain]] = {"zfnet": ZFNet, "alexnet": AlexNet, "m5": M5, "m6": M6}
+
+OWN = "own"  # the base of a module that is none of these
 
 WIDE = {"maps": (96, 256, 512, 1024, 512)}
 
@@ -40,10 +42,14 @@ def build(architecture: Mapping[str, Any]) -> Chain:
     `architecture` of an earlier module, as it is kept beside weights.
 
     Raises:
+        WeightsError: the `architecture` of somebody's own network, which nothing here can build.
         ArgumentError: an unknown base or setting, or values that the architecture cannot have.
     """
     settings = dict(architecture)
     base = settings.pop("base", None)
+    if base == OWN:
+        made = f"these are of {settings.get('module')}, which is no architecture of ours"
+        raise WeightsError(f"weights: {made}: name the function that builds it, as builder py:package.module:function")
     if base not in BASES:
         raise ArgumentError("base", base, f"expected one of {', '.join(BASES)}")
     try:

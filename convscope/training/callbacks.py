@@ -1,21 +1,29 @@
 """What happens beside the steps: the log of every epoch, snapshots of the weights, the progress bar.
 
-The files are written by the first process only. Snapshots are written by a function handed in.
+The files are written by the first process only. `Snapshots` also serves trainings that are not ours.
 """
 
 import csv
+import io
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from convscope.errors import ArgumentError
+from convscope.models.network import Network
+from convscope.models.snapshots import write
+from convscope.pictures import decode
 from convscope.progress import Advance, progress
 from convscope.training.module import Trainee, filter_rms
+from convscope.training.recipe import SNAPSHOTS
 
 COLUMNS = (
     "epoch", "train_loss", "train_error", "val_loss", "val_top1", "val_top5", "lr", "max_filter_rms",
@@ -100,16 +108,75 @@ def read_log(path: Path) -> list[dict[str, str]]:
 
 
 class Snapshots(L.Callback):
-    """Weights after chosen epochs, counted from 1: `write(epoch)` is called with the network up to date."""
+    """The weights after chosen epochs of any training, as files that `evolution` reads (METHODS F4).
 
-    def __init__(self, epochs: Iterable[int], write: Callable[[int], Any]) -> None:
-        self.epochs, self.write = frozenset(epochs), write
+        snapshots = Snapshots("run", lambda module: Network(module.net, (3, 64, 64), mean, std))
+        L.Trainer(callbacks=[snapshots])                        # with Lightning
+
+        snapshots = Snapshots("run", lambda module: Network(module, (3, 64, 64), mean, std))
+        for epoch in range(1, 65):                              # or in a loop of one's own
+            ...
+            snapshots(module, epoch)
+
+    Args:
+        out: folder; the files are OUT/snapshots/epoch-NNN.safetensors, `train`'s own among them.
+        network: what to make of the module that is trained: it says which part is the network, and its transform.
+        epochs: those to keep, counted from 1, besides the last one where it is known.
+        draw: a picture of the network for TensorBoard, as uint8 (H, W, 3) or a matplotlib figure.
+        writer: TensorBoard's `SummaryWriter` for these; by default that of Lightning's loggers.
+
+    Raises:
+        ArgumentError: an epoch before the first; something to draw and no writer for it.
+    """
+
+    def __init__(
+        self,
+        out: str | Path,
+        network: Callable[[Any], Network],
+        epochs: Iterable[int] = SNAPSHOTS,
+        *,
+        draw: Callable[[Network], Any] | None = None,
+        writer: Any = None,
+    ) -> None:
+        self.out, self.network, self.epochs = Path(out), network, frozenset(epochs)
+        self.draw, self.writer = draw, writer
+        if early := sorted(epoch for epoch in self.epochs if epoch < 1):
+            raise ArgumentError("epochs", early[0], "expected epochs counted from 1")
+
+    def __call__(self, module: nn.Module, epoch: int, *, last: bool = False) -> None:
+        """Keep the weights if `epoch` is a chosen one, or the `last`. The module stays as it is."""
+        self._keep(module, epoch, last, [] if self.writer is None else [self.writer])
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write when the epoch is a chosen one, or the last."""
+        """The same in Lightning."""
         epoch = trainer.current_epoch + 1
-        if trainer.is_global_zero and (epoch in self.epochs or epoch == trainer.max_epochs or trainer.should_stop):
-            self.write(epoch)
+        last = epoch == trainer.max_epochs or trainer.should_stop
+        loggers = [getattr(logger, "experiment", None) for logger in trainer.loggers]
+        writers = loggers if self.writer is None else [self.writer]
+        if trainer.is_global_zero:
+            self._keep(pl_module, epoch, last, [writer for writer in writers if hasattr(writer, "add_image")])
+
+    def _keep(self, module: nn.Module, epoch: int, last: bool, writers: Sequence[Any]) -> None:
+        if epoch not in self.epochs and not last:
+            return
+        network = self.network(module)
+        write(network, self.out, epoch)
+        if self.draw is None:
+            return
+        if not writers:
+            raise ArgumentError("draw", "given", "expected a TensorBoard logger of the trainer, or writer=")
+        pixels = _pixels(self.draw(network))
+        for writer in writers:
+            writer.add_image("projections", pixels, epoch, dataformats="HWC")
+
+
+def _pixels(drawn: Any) -> NDArray[np.uint8]:
+    """A drawing as uint8 (H, W, 3), a figure rendered."""
+    if not hasattr(drawn, "savefig"):
+        return np.asarray(drawn)
+    file = io.BytesIO()
+    drawn.savefig(file, format="png")
+    return decode(file.getvalue())
 
 
 class ProgressBar(L.Callback):

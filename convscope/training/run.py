@@ -140,11 +140,11 @@ def train(
         feed = Feed(training, held_out, _size(module), chosen, begun=begun, cache=place, workers=workers)
         _require_batches(module, feed)
         network = _network(module, feed, training, name or _name(architecture))
-        story = _story(network, chosen, training, held_out, begun)
+        network.recipe = _story(network, chosen, training, held_out, begun)
         lightning = {"logger": tensorboard, "check_val_every_n_epoch": validate_every, **flags}
-        first = _fit(network, feed, Path(output), story, snapshots, resume, lightning)
+        first = _fit(network, feed, Path(output), snapshots, resume, lightning)
         done = Training(network, _log(Path(output)), fresh, _skipped(training, held_out), Path(output))
-        network.recipe = {**story, "epoch": int(done.log[-1]["epoch"])}
+        network.recipe["epoch"] = int(done.log[-1]["epoch"])
         if first:
             write(network, done.output / "network.safetensors", network.recipe, half=half)
             _report(done, training, held_out, split=per_class is not None)
@@ -217,7 +217,6 @@ def _fit(
     network: Network,
     feed: Feed,
     out: Path,
-    story: Mapping[str, Any],
     snapshots: Sequence[int],
     resume: bool,
     lightning: Mapping[str, Any],
@@ -229,12 +228,12 @@ def _fit(
     trainee.network.load_state_dict(module.state_dict())
     out.mkdir(parents=True, exist_ok=True)
 
-    def snapshot(epoch: int) -> None:
-        module.load_state_dict(trainee.network.state_dict())
-        write(network, out / "snapshots" / f"epoch-{epoch:03d}.safetensors", {**story, "epoch": epoch})
+    def current(trained: Trainee) -> Network:
+        module.load_state_dict(trained.network.state_dict())
+        return network
 
     with _lightning_kept_quiet(), _interruptible():
-        trainer = _trainer(out, feed, Snapshots(snapshots, snapshot), lightning)
+        trainer = _trainer(out, feed, Snapshots(out, current, snapshots), lightning)
         trainer.fit(
             trainee,
             feed.training_batches(trainer),
