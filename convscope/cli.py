@@ -133,6 +133,24 @@ def report(
 
 
 @app.command()
+def view(
+    atlas: AtlasFolder,
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0: any that is free")] = 8128,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="only print the address")] = False,
+    network: Annotated[
+        str | None, typer.Option("--network", metavar="NETWORK", help="the atlas' network, where it does not name it")
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="beyond 127.0.0.1 readers need the token it prints")
+    ] = "127.0.0.1",
+) -> None:
+    """Look around in ATLAS and put pictures under the lens of its network, in the browser, on this machine."""
+    from convscope.web.serve import view as serve
+
+    serve(atlas, network, host=host, port=port, browser=not no_browser, announce=lambda line: print(line, flush=True))
+
+
+@app.command()
 def demo(quiet: Quiet = False) -> None:
     """Show all of it on what is bundled: demo/atlas with every experiment, and its report."""
     from convscope.demo import demo as show

@@ -164,7 +164,7 @@ def _describe(scanner: Scanner, source: Pictures, settings: Mapping[str, Any]) -
         network=network.name,
         spec=network.spec,
         weights=network.fingerprint(),
-        transform=_transform_sum(network),
+        transform=transform_sum(network),
         input_size=network.input_size,
         classes=network.classes,
         parameters=sum(p.numel() for p in network.module.parameters()),
@@ -186,7 +186,8 @@ def _describe(scanner: Scanner, source: Pictures, settings: Mapping[str, Any]) -
     )
 
 
-def _transform_sum(network: Network) -> str:
+def transform_sum(network: Network) -> str:
+    """SHA-256 of all that decides what a picture becomes before the network sees it."""
     transform = network.transform
     digest = hashlib.sha256(repr((transform.input_size, transform.resized)).encode())
     for table in (transform.mean, transform.std):

@@ -6,8 +6,10 @@ Each `routes_*.py` has a `router(...)` for its part of the addresses; this file 
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.resources import files
+from threading import Thread
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,11 +18,13 @@ from fastapi.responses import Response
 from convscope.atlases.store import MANIFEST, Atlas
 from convscope.errors import ArgumentError, AtlasError, ConvscopeError
 from convscope.models.network import Network
-from convscope.web import routes_atlas
+from convscope.web import routes_atlas, routes_picture
 from convscope.web.contexts import Trouble
 from convscope.web.guard import LOOPBACK, Guard
+from convscope.web.live import Lens
 from convscope.web.pages import Survey
 from convscope.web.shelf import Shelf
+from convscope.web.slides import Slides
 from convscope.web.urls import Urls
 
 MEMORY = 256 * 2**20  # bytes of finished pages and pictures
@@ -36,19 +40,44 @@ def app(
     atlas: Atlas,
     network: Network | None = None,
     *,
-    hosts: Collection[str] = LOOPBACK,
+    reason: str = "no network was given",
+    hosts: Collection[str] | None = LOOPBACK,
     token: str | None = None,
 ) -> FastAPI:
-    """The app over `atlas`; with its `network`, pictures can be put under the lens.
+    """The app over `atlas`; with its `network`, pictures can be put under the lens, without it `reason` says why not.
 
-    `hosts` are the names it answers to; with a `token` every reader has to show it.
+    `hosts` are the names it answers to (None: any); with a `token` every reader has to show it.
     """
     survey, urls = Survey.of(atlas), Urls("/", files=False, stamp=_stamp(atlas))
-    made = FastAPI(title="convscope", docs_url=None, redoc_url=None, openapi_url=None)
+    slides = Slides(atlas, network) if network else None
+    lens = Lens(network, atlas.info) if network else None
+    made = FastAPI(title="convscope", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_life(slides, lens))
     made.include_router(routes_atlas.router(survey, urls, Shelf(MEMORY)))
+    made.include_router(routes_picture.router(survey, urls, slides, lens, "" if network else reason))
     _explain(made, survey, urls)
     made.add_middleware(Guard, hosts=hosts, token=token)
     return made
+
+
+def _life(slides: Slides | None, lens: Lens | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What happens between the server's start and its end: the lens warms up, what was brought is forgotten."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        if slides and lens:
+            Thread(target=_warm, args=(slides, lens), daemon=True).start()
+        yield
+        if slides:
+            slides.close()
+
+    return life
+
+
+def _warm(slides: Slides, lens: Lens) -> None:
+    with suppress(ConvscopeError):  # a reader will see it on the page
+        images = slides.atlas.columns("pictures", ["image"])["image"]
+        if len(images):
+            lens.warm(slides[str(images[0])])
 
 
 def _stamp(atlas: Atlas) -> str:
@@ -70,9 +99,10 @@ def _explain(made: FastAPI, survey: Survey, urls: Urls) -> None:
         return trouble(next(status for kind, status in STATUS if isinstance(error, kind)), str(error))
 
     @made.exception_handler(RequestValidationError)
-    def unreadable(_: Request, error: RequestValidationError) -> Response:
+    def unreadable(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        return trouble(404, f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}")
+        status = 404 if request.method == "GET" else 422
+        return trouble(status, f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}")
 
     @made.exception_handler(404)
     @made.exception_handler(HTTPException)

@@ -7,6 +7,7 @@ Positions are (row, column) from 0; boxes are in pixels of the network's input.
 from dataclasses import dataclass
 
 from convscope.models.network import Layer
+from convscope.web.contexts_experiments import ChartPage, ExperimentPage, Laboratory, Mention, StepPage, Trial
 
 Pair = tuple[int, int]  # (rows, columns), as all sizes here
 
@@ -91,6 +92,7 @@ class Overview:
     top: int
     made: tuple[tuple[str, str], ...]  # how the atlas was built: name, value
     skipped: tuple[tuple[str, str], ...]  # files left out: path, reason
+    trials: tuple[Trial, ...] = ()  # experiments that were run
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ class FeatureMap:
     sheet: Sprite  # where the tiles of `similar` are
     below: Neighbour | None
     above: Neighbour | None
+    mentions: tuple[Mention, ...] = ()  # results of experiments about it
 
     @property
     def rare(self) -> bool:
@@ -211,6 +214,98 @@ class Glossary:
 
 
 @dataclass(frozen=True)
+class Library:
+    """Some of the pictures in the atlas to choose from, and those that the reader brought."""
+
+    network: str
+    pictures: tuple[tuple[int, str, str], ...]  # number, file type, label or path
+    total: int  # of this label
+    labels: tuple[str, ...]
+    label: str | None  # the one chosen
+    page: int  # from 0
+    pages: int
+    brought: tuple[tuple[str, str], ...]  # key, name
+    reason: str  # why no picture can be put under the lens; empty where it can
+
+
+@dataclass(frozen=True)
+class Chance:
+    """A class and its probability, with a part of the picture hidden and (`whole`) without."""
+
+    name: str
+    probability: float
+    whole: float
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A map and its largest value in a picture, with the place; `value` is None where only the atlas speaks."""
+
+    tile: Tile
+    value: float | None
+    row: int = 0
+    column: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of the largest value in the data set."""
+        return self.value / self.tile.maximum if self.value is not None and self.tile.maximum > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The maps of a layer that a picture excites most."""
+
+    layer: Layer
+    sheet: Sprite
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The unit under the lens. `value` is the whole picture's; `peak` and `total` are those of its map with a part
+    hidden and (`whole_peak`, `whole_total`) without; `tile` is the size of its patch, `box` its edges in the picture.
+    """
+
+    layer: Layer
+    channel: int
+    row: int
+    column: int
+    value: float
+    box: tuple[int, int, int, int]
+    tile: Pair
+    peak: float
+    total: float
+    whole_peak: float
+    whole_total: float
+    maximum: float  # in the data set
+
+    @property
+    def name(self) -> str:
+        """The map as convscope spells it."""
+        return f"{self.layer.name}:{self.channel}"
+
+
+@dataclass(frozen=True)
+class PicturePage:
+    """One picture: what the network makes of it, and one unit of it under the lens."""
+
+    network: str
+    input_size: tuple[int, int, int]
+    key: str
+    name: str
+    label: str | None
+    source: tuple[int, str] | None  # number and file type of one of the atlas' pictures
+    notes: tuple[str, ...]
+    reason: str  # why there is no lens; empty where there is
+    chances: tuple[Chance, ...]  # the likeliest, with a part hidden
+    ranks: tuple[Rank, ...]
+    unit: Chosen | None
+    square: tuple[int, int, int] | None  # top, left, side of what is hidden
+    side: int  # of a square that is not there yet
+
+
+@dataclass(frozen=True)
 class Trouble:
     """What could not be shown, and why, in one line."""
 
@@ -219,4 +314,4 @@ class Trouble:
     line: str
 
 
-Page = Overview | LayerPage | FeatureMap | Glossary | Trouble
+Page = Overview | LayerPage | FeatureMap | Glossary | Library | PicturePage | Laboratory | ExperimentPage | StepPage | ChartPage | Trouble

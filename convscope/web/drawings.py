@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from convscope.web.contexts import Excerpt, Histogram, Peaks
+from convscope.web.urls import slug
 
 LEVELS = 5  # shades of the grid of peaks
 
@@ -38,6 +39,25 @@ def percent(share: float) -> str:
     if 0.99 < share < 1:
         return ">99 %"
     return f"{100 * share:.{1 if 0 < share < 0.0995 else 0}f} %"
+
+
+def written(value: str | int | float | bool | None) -> str:
+    """A cell of a table."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return count(value).replace("-", "−")
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def size(bytes_: int) -> str:
+    """Of a file, in the unit that fits."""
+    for unit, step in (("MB", 1e6), ("kB", 1e3)):
+        if bytes_ >= step:
+            return f"{bytes_ / step:.{1 if bytes_ < 10 * step else 0}f} {unit}"
+    return f"{bytes_} bytes"
 
 
 def breakable(path: str) -> Markup:
@@ -99,4 +119,5 @@ def frame(excerpt: Excerpt, input_size: tuple[int, int, int]) -> Markup:
     )
 
 
-FILTERS = {function.__name__: function for function in (number, count, percent, breakable, histogram, heat, frame)}
+SHARED = (number, count, percent, written, size, breakable, histogram, heat, frame)
+FILTERS = {function.__name__: function for function in SHARED} | {"slug": slug}

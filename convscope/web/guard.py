@@ -36,13 +36,13 @@ class _TooLarge(Exception):  # noqa: N818  (ends the reading of a body)
 
 
 class Guard:
-    """Lets through what names one of `hosts`, comes from no other site and, where there is a `token`, carries it.
-
-    The token comes as `?token=...` once, and then in a cookie.
+    """Lets through what names one of `hosts` (None: any), comes from no other site, and carries the `token` if there is
+    one. The token comes as `?token=...` once, and then in a cookie.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK, token: str | None = None) -> None:
-        self.app, self.hosts, self.token = app, frozenset(host.lower() for host in hosts), token
+    def __init__(self, app: ASGIApp, hosts: Collection[str] | None = LOOPBACK, token: str | None = None) -> None:
+        self.app, self.token = app, token
+        self.hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer or pass on one request."""
@@ -61,7 +61,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if _hostname(host) not in self.hosts:
+        if self.hosts is not None and _hostname(host) not in self.hosts:
             return _plain(421, "this server does not answer to that name")
         if self.token is not None and not _same(_cookie(headers), self.token):
             return self._admission(scope)

@@ -26,15 +26,18 @@ from convscope.web.contexts import (
     Histogram,
     Kin,
     LayerPage,
+    Library,
     Neighbour,
     Overview,
     Page,
     Peaks,
+    PicturePage,
     Sprite,
     Stage,
     Tile,
     Trouble,
 )
+from convscope.web.contexts_experiments import ChartPage, ExperimentPage, Laboratory, Mention, StepPage, Trial
 from convscope.web.drawings import FILTERS, count
 from convscope.web.sprites import within
 from convscope.web.urls import Urls
@@ -57,6 +60,12 @@ TEMPLATES: dict[type[Page], str] = {
     LayerPage: "layer.html",
     FeatureMap: "feature_map.html",
     Glossary: "glossary.html",
+    Library: "library.html",
+    PicturePage: "picture.html",
+    Laboratory: "laboratory.html",
+    ExperimentPage: "experiment.html",
+    StepPage: "job.html",
+    ChartPage: "chart.html",
     Trouble: "trouble.html",
 }
 
@@ -144,8 +153,8 @@ def suffix(encoded: bytes) -> str:
     return "png" if encoded.startswith(b"\x89PNG") else "jpg"
 
 
-def overview(survey: Survey) -> Overview:
-    """The first page."""
+def overview(survey: Survey, trials: tuple[Trial, ...] = ()) -> Overview:
+    """The first page; `trials` are the experiments that were run."""
     info = survey.info
     between, rest = _between(info)
     return Overview(
@@ -162,6 +171,7 @@ def overview(survey: Survey) -> Overview:
         top=info.top,
         made=_made(info),
         skipped=tuple((skipped.path, skipped.reason) for skipped in info.skipped),
+        trials=trials,
     )
 
 
@@ -246,8 +256,10 @@ def layer_page(survey: Survey, name: str) -> LayerPage:
     )
 
 
-def feature_map(survey: Survey, entry: Entry, channel: Channel) -> FeatureMap:
-    """One feature map, from its strongest pictures and its statistics."""
+def feature_map(
+    survey: Survey, entry: Entry, channel: Channel, mentions: tuple[Mention, ...] = ()
+) -> FeatureMap:
+    """One feature map, from its strongest pictures, its statistics, and what experiments found about it."""
     info, layer = survey.info, survey.layers[entry.layer]
     labels = Counter(label for label in entry.labels if label is not None)
     peaks = Peaks(tuple(map(tuple, channel.peaks.tolist())), layer.layer.height, layer.layer.width)
@@ -272,6 +284,7 @@ def feature_map(survey: Survey, entry: Entry, channel: Channel) -> FeatureMap:
         sheet=layer.sheet,
         below=_neighbour(survey, entry, -1),
         above=_neighbour(survey, entry, 1),
+        mentions=mentions,
     )
 
 
@@ -301,9 +314,9 @@ def _neighbour(survey: Survey, entry: Entry, step: int) -> Neighbour | None:
     return Neighbour(names[place], layer.sheet, layer.shares(entry.images.tolist()))
 
 
-def render(page: Page, urls: Urls) -> str:
-    """The page as HTML, everything in it escaped."""
-    return _environment().get_template(TEMPLATES[type(page)]).render(page=page, urls=urls)
+def render(page: Page, urls: Urls, part: str | None = None) -> str:
+    """The page as HTML, everything in it escaped; or only a part of it, the template of that name."""
+    return _environment().get_template(part or TEMPLATES[type(page)]).render(page=page, urls=urls)
 
 
 @cache

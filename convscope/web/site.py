@@ -19,6 +19,8 @@ from convscope.errors import ArgumentError
 from convscope.progress import progress
 from convscope.web import pages, plates
 from convscope.web.contexts import Glossary, Page
+from convscope.web.contexts_experiments import ExperimentPage, Laboratory
+from convscope.web.notebook import FOLDER, Notebook
 from convscope.web.pages import Survey
 from convscope.web.sprites import Pixels
 from convscope.web.urls import Urls

@@ -1,14 +1,32 @@
 """Where every page and picture is: the one place that spells an address, for files and for a server alike."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
-from convscope.web.contexts import FeatureMap, LayerPage, Overview, Page
+from convscope.web.contexts import FeatureMap, LayerPage, Library, Overview, Page, Pair, PicturePage
+from convscope.web.contexts_experiments import ChartPage, ExperimentPage, Laboratory, StepPage
 
 
 def slug(layer: str) -> str:
     """A layer's name as part of an address and a folder, reversibly: `layer1.0.relu#1` is `layer1.0.relu~231`."""
     return re.sub(r"[^A-Za-z0-9._-]|^\.|^$", lambda found: "~" + found.group().encode().hex("~"), layer)
+
+
+def _query(given: Mapping[str, object]) -> str:
+    kept = {name: value for name, value in given.items() if value is not None}
+    return f"?{urlencode(kept)}" if kept else ""
+
+
+def _unit(
+    layer: str | None, channel: int | None, place: Pair | None, square: tuple[int, int, int] | None
+) -> dict[str, object]:
+    row, column = place or (None, None)
+    top, left, side = square or (None, None, None)
+    return {
+        "layer": layer, "channel": channel, "row": row, "column": column, "top": top, "left": left, "side": side
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -17,11 +35,13 @@ class Urls:
 
     For a file, `root` leads from the page to the top of the site ("", "../../"); on a server it is "/". A `stamp` in
     the addresses of pictures and scripts changes with what is behind them, so that browsers may keep them for good.
+    With `experiments` there are pages of them.
     """
 
     root: str = ""
     files: bool = True
     stamp: str = ""
+    experiments: bool = False
 
     def overview(self) -> str:
         """The first page."""
@@ -55,6 +75,58 @@ class Urls:
         """The thumbnail of a picture; a thousand to a folder."""
         return f"{self.root}pictures/{image // 1000}/{image}.{suffix}{self._stamp}"
 
+    def library(self, label: str | None = None, page: int = 0) -> str:
+        """The pictures to choose from."""
+        given = {"label": label, "page": page or None}
+        return f"{self.root}pictures/{_query(given)}"
+
+    def look(
+        self,
+        key: int | str,
+        layer: str | None = None,
+        channel: int | None = None,
+        place: Pair | None = None,
+        square: tuple[int, int, int] | None = None,
+    ) -> str:
+        """A picture under the lens: one of the atlas' by its number, one that was brought by its key."""
+        return f"{self.root}picture/{key}{_query(_unit(layer, channel, place, square))}"
+
+    def seen(self, key: str) -> str:
+        """The picture as the network sees it."""
+        return f"{self.root}picture/{key}/seen.png"
+
+    def map(self, key: str, layer: str, channel: int, square: tuple[int, int, int] | None = None) -> str:
+        """A feature map of a picture, with a part of it hidden."""
+        return f"{self.root}picture/{key}/map.png{_query(_unit(layer, channel, None, square))}"
+
+    def projection(self, key: str, layer: str, channel: int, place: Pair, rule: str) -> str:
+        """The projection of a unit by a rule, or its "patch"."""
+        return f"{self.root}picture/{key}/{rule}.png{_query(_unit(layer, channel, place, None))}"
+
+    def experiment(self, name: str) -> str:
+        """The page of an experiment: its results and, on a server, its form."""
+        return f"{self.root}experiments/{name}{self._html}"
+
+    def laboratory(self) -> str:
+        """The experiments."""
+        return f"{self.root}experiments/{'index.html' if self.files else ''}"
+
+    def finding(self, experiment: str, key: str) -> str:
+        """A result on the page of its experiment."""
+        return f"{self.experiment(experiment)}#{slug(key)}"
+
+    def result(self, key: str, file: str) -> str:
+        """A file of a result."""
+        return f"{self.root}results/{slug(key)}/{file}"
+
+    def chart(self, key: str) -> str:
+        """A result to look into."""
+        return f"{self.root}results/{slug(key)}/chart"
+
+    def job(self, number: int, what: str = "") -> str:
+        """A job's page, its "events", or where to "cancel" it."""
+        return f"{self.root}jobs/{number}{'/' if what else ''}{what}"
+
     def static(self, file: str) -> str:
         """A style sheet, script or icon."""
         return f"{self.root}static/{file}{self._stamp}"
@@ -68,6 +140,18 @@ class Urls:
                 return self.layer(page.layer.name)
             case FeatureMap():
                 return self.feature_map(page.layer.name, page.channel)
+            case Library():
+                return self.library(page.label, page.page)
+            case PicturePage():
+                return self.look(page.key)
+            case Laboratory():
+                return self.laboratory()
+            case ExperimentPage():
+                return self.experiment(page.name)
+            case StepPage():
+                return self.job(page.step.number)
+            case ChartPage():
+                return self.chart(page.finding.key)
             case _:
                 return self.glossary()
 

@@ -1,0 +1,140 @@
+"""`view`: the web app on an address of this machine, until it is interrupted.
+
+    view("out/atlas", announce=print)
+
+Knows sockets and the command's mistakes; what is served is `app.py`'s.
+"""
+
+import errno
+import secrets
+import socket
+import webbrowser
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvicorn
+
+from convscope.atlases.build import transform_sum
+from convscope.atlases.store import Atlas, Info, open_atlas
+from convscope.errors import ArgumentError, ConvscopeError
+from convscope.models.catalog import load
+from convscope.models.network import Network
+from convscope.web.app import app
+from convscope.web.guard import LOOPBACK
+
+PORT = 8128
+GRACE = 2  # seconds that open connections get at the end
+REFUSED = {
+    errno.EADDRINUSE: "in use; give another with --port, or 0 for any that is free",
+    errno.EACCES: "reserved for the system; give one above 1023 with --port",
+}
+
+
+def view(
+    atlas: str | Path,
+    network: str | None = None,
+    *,
+    host: str = LOOPBACK[0],
+    port: int = PORT,
+    browser: bool = False,
+    announce: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Serve the atlas on `host` and `port` (0: any that is free) until interrupted; `announce` is told the address.
+
+    The network is the one that the atlas names, or `network`, as `load` spells it. Where there is none the app only
+    shows the atlas, and says why. Beyond this machine, on a `host` of another kind than 127.0.0.1, readers need the
+    token in the address that is announced; `browser` opens it.
+
+    Raises AtlasError for a folder that is no atlas, ArgumentError for an address that cannot be had and for a `network`
+    that is not the atlas', and what `load` raises for one that was named.
+    """
+    opened = open_atlas(atlas)
+    with _listening(host, port) as listener:
+        found, reason = live(opened, network)
+        if found is None:
+            announce(reason)
+        token = None if _private(host) else secrets.token_urlsafe(24)
+        made = app(opened, found, reason=reason, hosts=_names(host), token=token)
+        address = _address(host, listener.getsockname()[1], token)
+        announce(f"{address}  (Ctrl-C ends it)")
+        if browser:
+            webbrowser.open(address)  # its request waits in the socket until the server takes it
+        config = uvicorn.Config(
+            made, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:
+            announce("ended")
+
+
+def live(atlas: Atlas, named: str | None = None) -> tuple[Network | None, str]:
+    """The network to look through, or None and why there is none.
+
+    One that is not the atlas' counts as none, and one whose spelling in the atlas would run code (`py:`): atlases come
+    from other people. Where the user `named` it, the first is an ArgumentError and the second is what was asked for.
+    """
+    spec, show = named or atlas.info.spec, "pictures cannot be put under the lens"
+    if spec is None:
+        return None, f"{atlas.info.network} only lived in memory: {show} unless --network names it"
+    if named is None and spec.startswith("py:"):
+        return None, f"the network is code of yours: {show} unless you say --network {spec}"
+    try:
+        network = load(spec)
+    except (ConvscopeError, OSError) as error:
+        if named:
+            raise
+        return None, f"the network cannot be opened, {show}: {error}"
+    if differs := _difference(network, atlas.info):
+        if named:
+            raise ArgumentError("network", named, f"not the network of the atlas: {differs}")
+        return None, f"{spec} is no longer the network of the atlas, {show}: {differs}"
+    return network, ""
+
+
+def _difference(network: Network, info: Info) -> str:
+    """What makes it another network than the atlas'; nothing where it is the same."""
+    if network.input_size != info.input_size or transform_sum(network) != info.transform:
+        return "another input transform"
+    return "other weights" if network.fingerprint() != info.weights else ""
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises ArgumentError when it cannot be had."""
+    bare = host.strip("[]")
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise ArgumentError("host", host, "no address of this machine") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno in REFUSED:
+            raise ArgumentError("port", port, REFUSED[error.errno]) from error
+        raise ArgumentError("host", host, f"cannot be listened on: {error.strerror or error}") from error
+    return listener
+
+
+def _private(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _names(host: str) -> set[str] | None:
+    """What readers may call the server; any name where it listens on all addresses: there the token protects."""
+    bare = host.strip("[]").lower()
+    return None if bare in ("0.0.0.0", "::") else {*LOOPBACK, bare}
+
+
+def _address(host: str, port: int, token: str | None) -> str:
+    bare = host.strip("[]")
+    shown = f"[{bare}]" if ":" in bare else bare
+    return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
