@@ -151,6 +151,16 @@ def _natural(path: Path) -> list[list[tuple[bool, int, str]]]:
     ]
 
 
+def read_arrays(file: str | Path) -> dict[str, Any]:
+    """The numpy arrays of an .npy or .npz file, or of a result folder, by name. Raises DataError for no such."""
+    file = Path(file)
+    try:
+        loaded = np.load(file / "arrays.npz" if file.is_dir() else file, allow_pickle=False)
+        return {key: loaded[key] for key in loaded} if hasattr(loaded, "files") else {file.stem: loaded}
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{file} holds no arrays: expected .npy, .npz or the folder of an experiment") from error
+
+
 def check(record: object, origin: object = "result.json") -> None:
     """Raise DataError unless `record` has exactly the keys of a result, each of its type, and flat rows."""
     if not isinstance(record, dict) or set(record) != {item.name for item in fields(Result)}:

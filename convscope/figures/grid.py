@@ -75,6 +75,17 @@ def place(figure: Figure, pixels: Pixels, left: float, top: float, title: str = 
     return axes
 
 
+def chart(figure: Figure, left: float, top: float, width: float, height: float, title: str = "") -> Axes:
+    """Empty axes in the sheet's colours, their top left corner at (left, top) in pixels; the title above them."""
+    wide, high = figure.get_size_inches() * DPI
+    axes = figure.add_axes((left / wide, 1 - (top + height) / high, width / wide, height / high), facecolor=EMPTY)
+    axes.tick_params(colors=FAINT, labelsize=7, length=2)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_title(title, color=FAINT, fontsize=9, pad=6)
+    return axes
+
+
 def heading(figure: Figure, text: str, left: float, top: float, size: float = 13, colour: str = TEXT) -> None:
     """A line of text whose baseline is `top` pixels below the figure's upper edge."""
     width, height = figure.get_size_inches() * DPI

@@ -152,13 +152,16 @@ def _fill(item: Any, values: Mapping[int, Tensor]) -> Any:
 
 @dataclass
 class Graph:
-    """The nodes of one forward pass in order (node 0 is the picture), and which node each layer's output is."""
+    """The nodes of one forward pass in order (node 0 is the picture), which node each layer's output is, and which the
+    module's own; None where the module returns no single tensor.
+    """
 
     nodes: list[Node]
     taps: dict[str, int] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     times: Counter[str] = field(default_factory=Counter)
     aliased: bool = False
+    output: int | None = None
 
     def node(self, layer: str) -> Node:
         """The node whose output a layer's is; `name` means the last call of a module called more than once."""
@@ -260,21 +263,27 @@ def trace(module: nn.Module, inputs: Tensor, keep: Collection[int] = ()) -> tupl
     graph = tracer.graph
     found: list[tuple[str, int]] = []
 
-    def tap(name: str, arguments: tuple[Any, ...], output: object) -> None:
+    def tap(name: str, arguments: tuple[Any, ...], named: dict[str, Any], output: object) -> None:
         if not isinstance(output, Tensor):
             return
         if tracer.node(output) is None:  # made by something that hides its operations: what it read is all we know
-            tracer.write(opaque, tracer.refs(arguments, {}), output)
+            refs = tracer.refs(arguments, named)
+            if not any(isinstance(leaf, Ref) for leaf in _leaves(refs)):
+                return  # made of weights alone, as a parametrization's are: no layer
+            tracer.write(opaque, refs, output)
         found.append((name, len(graph.nodes) - 1 if (node := tracer.node(output)) is None else node))
 
     handles = [
-        child.register_forward_hook(lambda _m, arguments, output, name=name: tap(name, arguments, output))
+        child.register_forward_hook(
+            lambda _m, arguments, named, output, name=name: tap(name, arguments, named, output), with_kwargs=True
+        )
         for name, child in module.named_modules()
         if name
     ]
     try:
         with torch.no_grad(), tracer, suppress(_Enough):
-            module(inputs)
+            output = module(inputs)
+            graph.output = tracer.node(output) if isinstance(output, Tensor) else None
     except RuntimeError as error:
         shape = "x".join(map(str, inputs.shape[1:]))
         raise NetworkError(f"the network fails on a {shape} picture: {str(error).splitlines()[0]}") from error
