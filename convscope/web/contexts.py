@@ -56,6 +56,7 @@ class Tile:
     dead: bool
     strength: int
     rarity: int
+    concept: str | None = None  # that it matches, where that has been looked into
 
     @property
     def rare(self) -> bool:
@@ -108,6 +109,16 @@ class LayerPage:
     pictures: int
 
     @property
+    def strongest(self) -> float:
+        """The largest activation in the layer."""
+        return max((tile.maximum for tile in self.tiles), default=0.0)
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """The concepts that maps match, in order of their names."""
+        return tuple(sorted({tile.concept for tile in self.tiles if tile.concept}))
+
+    @property
     def dead(self) -> int:
         """How many maps never fired."""
         return sum(tile.dead for tile in self.tiles)
@@ -153,7 +164,7 @@ class Peaks:
 
 @dataclass(frozen=True)
 class Kin:
-    """A related map: `degree` is a correlation for similar maps, a number of shared pictures across layers."""
+    """A related map: `degree` is a correlation for similar maps, a number of shared patches across layers."""
 
     tile: Tile
     degree: float
@@ -161,7 +172,7 @@ class Kin:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """The layer before or after, and its map with the most shared pictures."""
+    """The layer before or after, and its map that is most often among the strongest on the same patches."""
 
     layer: str
     sheet: Sprite
@@ -314,4 +325,16 @@ class Trouble:
     line: str
 
 
-Page = Overview | LayerPage | FeatureMap | Glossary | Library | PicturePage | Laboratory | ExperimentPage | StepPage | ChartPage | Trouble
+Page = (
+    Overview
+    | LayerPage
+    | FeatureMap
+    | Glossary
+    | Library
+    | PicturePage
+    | Laboratory
+    | ExperimentPage
+    | StepPage
+    | ChartPage
+    | Trouble
+)

@@ -12,11 +12,13 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LIMIT = 32 * 2**20  # bytes of a request's body: a large photograph
+TOO_LARGE = f"too large: at most {LIMIT >> 20} MiB"
 COOKIE = "convscope"  # holds the token
 
 HEADERS = {
@@ -29,10 +31,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "same-origin",  # not "no-referrer", under which our own forms would have no origin
 }
-
-
-class _TooLarge(Exception):  # noqa: N818  (ends the reading of a body)
-    pass
 
 
 class Guard:
@@ -53,10 +51,14 @@ class Guard:
         refused = self._refusal(scope)
         if refused is not None:
             return await refused(scope, receive, _hardened(send))
+        body = _Body(receive, _hardened(send))
         try:
-            await self.app(scope, _bounded(receive), _hardened(send))
-        except _TooLarge:
-            await _plain(413, f"too large: at most {LIMIT >> 20} MiB")(scope, receive, _hardened(send))
+            await self.app(scope, body.receive, body.send)
+        except ClientDisconnect:
+            if not body.over:
+                raise
+        if body.over:
+            await _plain(413, TOO_LARGE)(scope, receive, _hardened(send))
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -69,7 +71,7 @@ class Guard:
             return _plain(403, "sent by a page of another site")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 12 or int(length) > LIMIT:
-            return _plain(413, f"too large: at most {LIMIT >> 20} MiB")
+            return _plain(413, TOO_LARGE)
         return None
 
     def _admission(self, scope: Scope) -> Response:
@@ -117,19 +119,24 @@ def _own(headers: Headers, host: str) -> bool:
     return origin.lower() in (f"http://{host.lower()}", f"https://{host.lower()}")
 
 
-def _bounded(receive: Receive) -> Receive:
-    """Stops a body that goes on beyond the limit, whatever its header said."""
-    read = 0
+class _Body:
+    """Ends a body that goes on beyond the limit, whatever its header said; what the app says to that is not sent."""
 
-    async def bounded() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > LIMIT:
-            raise _TooLarge
-        return message
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send, self._read = receive, send, 0
 
-    return bounded
+    @property
+    def over(self) -> bool:
+        return self._read > LIMIT
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self.over else message
+
+    async def send(self, message: Message) -> None:
+        if not self.over:
+            await self._send(message)
 
 
 def _hardened(send: Send) -> Send:

@@ -6,9 +6,10 @@
 Nothing here writes a file, and the same pages come out for the report and for a server.
 """
 
+import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -37,8 +38,9 @@ from convscope.web.contexts import (
     Tile,
     Trouble,
 )
-from convscope.web.contexts_experiments import ChartPage, ExperimentPage, Laboratory, Mention, StepPage, Trial
+from convscope.web.contexts_experiments import TIERS, ChartPage, ExperimentPage, Laboratory, StepPage
 from convscope.web.drawings import FILTERS, count
+from convscope.web.notebook import FOLDER, Notebook
 from convscope.web.sprites import within
 from convscope.web.urls import Urls
 
@@ -72,15 +74,16 @@ TEMPLATES: dict[type[Page], str] = {
 
 @dataclass(frozen=True)
 class LayerSurvey:
-    """What all pages of a layer share: its maps at a glance, and which of them each picture excites.
+    """What all pages of a layer share: its maps at a glance, and which of them each picture excites, and where.
 
-    `images` is sorted; `owners` are the channels that have them among their strongest.
+    `images` is sorted; `owners` are the channels that have them among their strongest, `boxes` (n, 4) the patches.
     """
 
     layer: Layer
     tiles: tuple[Tile, ...]  # by channel
     images: NDArray[np.int64]
     owners: NDArray[np.int64]
+    boxes: NDArray[np.int64]
     plate: Sprite
     sheet: Sprite
 
@@ -94,15 +97,30 @@ class LayerSurvey:
         """The strongest maps on one picture: projections in the left half, patches in the right."""
         return Sprite(self.sheet.height, self.sheet.width, 1, 2 * STRIP)
 
-    def shares(self, images: Sequence[int]) -> Kin | None:
-        """The map with the most of these pictures among its own, the strongest of several; None for no picture."""
-        first, last = (np.searchsorted(self.images, np.asarray(images, np.int64), side) for side in ("left", "right"))
-        owners = [self.owners[low:high] for low, high in zip(first, last, strict=True)]
-        shared = np.bincount(np.concatenate(owners), minlength=len(self.tiles)) if owners else np.zeros(1, np.int64)
+    def shares(self, images: NDArray[np.int64], boxes: NDArray[np.int64]) -> Kin | None:
+        """The map that has the most of these patches among its own strongest, the strongest of several; None for none.
+
+        A patch (top, left, bottom, right) of a picture is the same where the centre of the smaller lies in the larger.
+        """
+        shared = np.zeros(len(self.tiles), np.int64)
+        for image, box in zip(images, boxes, strict=True):
+            first, last = (np.searchsorted(self.images, image, side) for side in ("left", "right"))
+            there = _meet(box, self.boxes[first:last])
+            shared[np.unique(self.owners[first:last][there])] += 1
         if not shared.any():
             return None
         best = min(np.flatnonzero(shared == shared.max()), key=lambda channel: self.tiles[channel].strength)
         return Kin(self.tiles[best], int(shared[best]))
+
+
+def _meet(box: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the centre of the smaller of two boxes (4,), (n, 4) lies in the larger: (n,) bool."""
+    corners = np.stack([np.broadcast_to(box, others.shape), others])  # (2, n, 4)
+    area = np.prod(corners[..., 2:] - corners[..., :2], axis=-1)
+    order = np.argsort(area, axis=0, kind="stable")[..., None]
+    small, large = np.take_along_axis(corners, order, 0)
+    centre = (small[:, :2] + small[:, 2:]) / 2
+    return np.asarray(((centre >= large[:, :2]) & (centre <= large[:, 2:])).all(1))
 
 
 @dataclass(frozen=True)
@@ -112,13 +130,15 @@ class Survey:
     atlas: Atlas
     layers: Mapping[str, LayerSurvey]  # in the order of the network
     thumbnails: str  # the file type of the pictures
+    notebook: Notebook  # what experiments found
 
     @classmethod
-    def of(cls, atlas: Atlas) -> "Survey":
-        """Read every layer's statistics, and no tile."""
+    def of(cls, atlas: Atlas, notebook: Notebook | None = None) -> "Survey":
+        """Read every layer's statistics, and no tile; the experiments as they are now, or what `notebook` holds."""
         layers = {name: _survey(atlas, name) for name in atlas.layers}
         first = next(atlas.pictures, None)
-        return cls(atlas, layers, suffix(first.encoded) if first else "jpg")
+        notebook = notebook or Notebook(atlas.path / FOLDER, again=math.inf)
+        return cls(atlas, layers, suffix(first.encoded) if first else "jpg", notebook)
 
     @property
     def info(self) -> Info:
@@ -133,14 +153,16 @@ def _survey(atlas: Atlas, name: str) -> LayerSurvey:
     strength = _places((dead, -maximum, channel) for channel, maximum, _, dead in maps)
     rarity = _places((dead, fires, channel) for channel, _, fires, dead in maps)
     tiles = tuple(Tile(name, c, maximum, fires, dead, strength[c], rarity[c]) for c, maximum, fires, dead in maps)
-    table = atlas.columns("top", ["channel", "image"], name)
+    edges = ["top", "left", "bottom", "right"]
+    table = atlas.columns("top", ["channel", "image", *edges], name)
+    boxes = np.stack([table[edge].astype(np.int64) for edge in edges], 1)
     images, owners = table["image"], table["channel"].astype(np.int64)
     order = np.argsort(images, kind="stable")
     size, side = tile_size(layer, atlas.info.input_size), SHEET_SIDE if len(tiles) <= MANY else SMALL_SIDE
     rows = next(n for n in range(1, atlas.info.top + 1) if n * n >= atlas.info.top)
     plate = Sprite(*within(*size, PLATE_SIDE), rows, 2 * rows)
     sheet = Sprite(*within(*size, side), SHEET, 2 * SHEET)
-    return LayerSurvey(layer, tiles, images[order], owners[order], plate, sheet)
+    return LayerSurvey(layer, tiles, images[order], owners[order], boxes[order], plate, sheet)
 
 
 def _places(keys: Iterable[tuple[bool, float, int]]) -> dict[int, int]:
@@ -153,8 +175,8 @@ def suffix(encoded: bytes) -> str:
     return "png" if encoded.startswith(b"\x89PNG") else "jpg"
 
 
-def overview(survey: Survey, trials: tuple[Trial, ...] = ()) -> Overview:
-    """The first page; `trials` are the experiments that were run."""
+def overview(survey: Survey) -> Overview:
+    """The first page."""
     info = survey.info
     between, rest = _between(info)
     return Overview(
@@ -171,7 +193,7 @@ def overview(survey: Survey, trials: tuple[Trial, ...] = ()) -> Overview:
         top=info.top,
         made=_made(info),
         skipped=tuple((skipped.path, skipped.reason) for skipped in info.skipped),
-        trials=trials,
+        trials=survey.notebook.trials(),
     )
 
 
@@ -249,16 +271,20 @@ def layer_page(survey: Survey, name: str) -> LayerPage:
         network=info.network,
         layer=layer.layer,
         input_size=info.input_size,
-        tiles=layer.strongest,
+        tiles=tuple(replace(tile, concept=_concept(survey, tile)) for tile in layer.strongest),
         sheet=layer.sheet,
         layers=tuple(survey.layers),
         pictures=_seen(info),
     )
 
 
-def feature_map(
-    survey: Survey, entry: Entry, channel: Channel, mentions: tuple[Mention, ...] = ()
-) -> FeatureMap:
+def _concept(survey: Survey, tile: Tile) -> str | None:
+    """What an experiment says the map detects."""
+    cells = (dict(mention.cells) for mention in survey.notebook.about(tile.layer, tile.channel))
+    return next((str(found["concept"]) for found in cells if found.get("concept")), None)
+
+
+def feature_map(survey: Survey, entry: Entry, channel: Channel) -> FeatureMap:
     """One feature map, from its strongest pictures, its statistics, and what experiments found about it."""
     info, layer = survey.info, survey.layers[entry.layer]
     labels = Counter(label for label in entry.labels if label is not None)
@@ -284,7 +310,7 @@ def feature_map(
         sheet=layer.sheet,
         below=_neighbour(survey, entry, -1),
         above=_neighbour(survey, entry, 1),
-        mentions=mentions,
+        mentions=survey.notebook.about(entry.layer, entry.channel),
     )
 
 
@@ -311,7 +337,7 @@ def _neighbour(survey: Survey, entry: Entry, step: int) -> Neighbour | None:
     if not 0 <= place < len(names):
         return None
     layer = survey.layers[names[place]]
-    return Neighbour(names[place], layer.sheet, layer.shares(entry.images.tolist()))
+    return Neighbour(names[place], layer.sheet, layer.shares(entry.images, entry.boxes))
 
 
 def render(page: Page, urls: Urls, part: str | None = None) -> str:
@@ -330,7 +356,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {**FILTERS, "cell": sheet_cell, "parameters": parameters, "field": field}
-    environment.globals |= {"version": version("convscope"), "policy": POLICY}
+    environment.globals |= {"version": version("convscope"), "policy": POLICY, "tiers": TIERS}
     return environment
 
 

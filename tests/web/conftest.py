@@ -1,19 +1,23 @@
 """A small atlas with everything that can go wrong in it, its report, and a browser to look at it."""
 
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import uvicorn
 from PIL import Image
 from torch import nn
 
 from convscope.atlases.build import atlas as build
 from convscope.atlases.store import Atlas
 from convscope.models.network import Network
+from convscope.web.app import app
 from convscope.web.site import report
 
 ODD = "<script>alert(1)<script> 100% #7 ?ü.png"  # a name that a file can have
@@ -74,6 +78,19 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
 def site(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the atlas' report."""
     return report(atlas, tmp_path_factory.mktemp("web") / "a report").parent
+
+
+@pytest.fixture(scope="session")
+def served(atlas: Atlas) -> Iterator[str]:
+    """The address of the web app over the atlas, its network under the lens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        made = app(atlas, network())
+        server = uvicorn.Server(uvicorn.Config(made, log_level="error", timeout_graceful_shutdown=1))
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture(scope="session")

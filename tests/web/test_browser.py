@@ -134,6 +134,43 @@ def test_a_layer_is_sorted_in_place_and_stays_so(desk: Desk) -> None:
     assert order(tab) == by_strength
 
 
+def every(tab: Any) -> list[dict[str, str]]:
+    return list(tab.evaluate("[...document.querySelectorAll('.sheet li')].map(li => ({...li.dataset}))"))
+
+
+def kept(tab: Any) -> list[int]:
+    visible = "[...document.querySelectorAll('.sheet li:not([hidden])')].map(li => li.dataset.channel)"
+    return [int(n) for n in tab.evaluate(visible)]
+
+
+def test_a_layer_is_sifted_in_place_and_stays_so(desk: Desk) -> None:
+    tab = desk.open("layers/relu2/index.html")
+    found = lambda: " ".join(tab.locator(".found").inner_text().split())  # noqa: E731
+    assert found() == "72 of 72"
+    assert not tab.get_by_role("button", name="Show all").is_visible()
+    tab.get_by_label("dead or not").select_option("dead")
+    assert kept(tab) == [3]
+    tab.get_by_label("dead or not").select_option("not dead")
+    tab.get_by_label("that fire in at most").fill("10")
+    assert kept(tab) == [5]
+    tab.locator(".sheet .tile:visible").first.click()
+    tab.wait_for_url("**/5.html")
+    tab.go_back()
+    assert kept(tab) == [5]
+    assert found() == "1 of 72 Show all"
+    tab.get_by_role("button", name="Show all").click()
+    assert len(kept(tab)) == 72
+    assert "#" not in desk.here
+    strength = tab.get_by_label("as strong as the strongest")
+    strength.focus()
+    for _ in range(30):
+        tab.keyboard.press("ArrowRight")
+    shares = {item["channel"]: float(item["share"]) for item in every(tab)}
+    assert {str(channel) for channel in kept(tab)} == {channel for channel, share in shares.items() if share >= 0.3}
+    assert 0 < len(kept(tab)) < 72
+    assert not tab.get_by_label("of the concept").count()
+
+
 def test_pointing_at_a_map_shows_its_patch(desk: Desk) -> None:
     tab = desk.open("layers/relu2/index.html")
     image = tab.locator(".sheet image").first

@@ -1,4 +1,4 @@
-// What the pages cannot do without a script: keys to walk by, and sorting a layer in place.
+// What the pages cannot do without a script: keys to walk by, and sorting and sifting a layer in place.
 // A classic script, deferred, so that the pages open from the disk.
 "use strict";
 document.documentElement.classList.add("scripted");
@@ -17,7 +17,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 function moveFocus(tile, key) {
-  const items = [...tile.closest(".sheet").children];
+  const items = [...tile.closest(".sheet").children].filter((item) => !item.hidden);
   const here = items.indexOf(tile.parentElement);
   const top = items[0].offsetTop;
   const wrap = items.findIndex((item) => item.offsetTop > top);
@@ -29,23 +29,59 @@ function moveFocus(tile, key) {
   return true;
 }
 
-// Order: each map carries its place in every order; the address remembers the choice, so that going back keeps it.
-const order = document.querySelector("[data-sort]");
-if (order) {
+// A layer: each map carries its place in every order and what it is sifted by; the address remembers the choice, so
+// that going back keeps it.
+const controls = document.querySelector(".controls");
+if (controls) {
   const sheet = document.querySelector(".sheet");
+  const items = [...sheet.children].map((item) => ({ item, ...item.dataset, dead: item.matches(".dead") ? "yes" : "no" }));
+  const label = (name) => controls.querySelector(`[data-of="${name}"]`);
+  const reset = controls.querySelector("[type=reset]");
+  const given = () => new Map([...new FormData(controls)].filter(([name]) => name !== "show"));
+
   const sortBy = (name) => {
-    const items = [...sheet.children].sort((a, b) => a.dataset[name] - b.dataset[name]);
-    sheet.append(...items);
+    if (sheet.dataset.order === name) return;
+    sheet.append(...items.sort((a, b) => a[name] - b[name]).map(({ item }) => item));
     sheet.dataset.order = name;
   };
-  const chosen = location.hash.replace("#by-", "");
-  const box = [...order.querySelectorAll("input")].find((input) => input.value === chosen);
-  if (box) {
-    box.checked = true;
-    sortBy(chosen);
+  const sift = () => {
+    const wanted = given();
+    const [strength, fires] = [wanted.get("strength") / 100, wanted.get("fires") / 100];
+    let found = 0;
+    for (const { item, ...map } of items) {
+      const fits =
+        Number(map.share) >= strength && Number(map.fires) <= fires &&
+        ["dead", "concept"].every((name) => !wanted.get(name) || wanted.get(name) === map[name]);
+      if (item.hidden === fits) item.hidden = !fits;
+      found += fits;
+    }
+    for (const name of ["strength", "fires"]) label(name).textContent = wanted.get(name) + " %";
+    label("found").textContent = found.toLocaleString("en");
+    reset.hidden = found === items.length;
+  };
+  const remember = () => {
+    const usual = { order: "strength", strength: "0", fires: "100", dead: "", concept: "" };
+    const chosen = new URLSearchParams([...given()].filter(([name, value]) => value !== usual[name]));
+    history.replaceState(null, "", chosen.size ? "#" + chosen : location.pathname + location.search);
+  };
+
+  for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
+    if (controls.elements[name]) controls.elements[name].value = value;
   }
-  order.addEventListener("change", (event) => {
-    sortBy(event.target.value);
-    history.replaceState(null, "", "#by-" + event.target.value);
+  if (location.hash) sortBy(given().get("order"));
+  sift();
+  controls.addEventListener("input", () => {
+    sortBy(given().get("order"));
+    sift();
   });
+  controls.addEventListener("change", remember);
+  controls.addEventListener("reset", (event) => {
+    event.preventDefault();
+    for (const [name, value] of [["strength", 0], ["fires", 100], ["dead", ""], ["concept", ""]]) {
+      if (controls.elements[name]) controls.elements[name].value = value;
+    }
+    sift();
+    remember();
+  });
+  controls.addEventListener("submit", (event) => event.preventDefault());
 }
