@@ -23,20 +23,16 @@ convscope train "$TINY/train" --out pretrain-112 --validation "$TINY/val" --excl
     --architecture zfnet128 --recipe scaled --side 112 --epochs 4 --batch-size 64 --lr 0.015 --set lr_min=0.0005 \
     --set warmup=0.1 --set dropout=0.3 --init-from pretrain-64b/network.safetensors --cache cache
 
-# Fine-tuning on 30 pictures of each of the 101 classes; up to 50 of the others of a class validate. The first command
-# was stopped after its ninth epoch, to go on with milder crops; the third is a second, shorter cycle.
-convscope train "$CALTECH" --out finetune-a --per-class 30 --exclude BACKGROUND_Google \
-    --architecture zfnet128 --recipe scaled --epochs 40 --batch-size 32 --lr 0.01 --set label_smoothing=0.1 \
-    --set crops=scale --set jitter=0.2 --validate-every 8 --snapshots 9 --init-from pretrain-112/network.safetensors \
-    --cache cache
-convscope train "$CALTECH" --out finetune-b --per-class 30 --exclude BACKGROUND_Google \
-    --architecture zfnet128 --recipe scaled --epochs 26 --batch-size 32 --lr 0.01 --set warmup=0.2 \
-    --set label_smoothing=0.1 --set crops=scale --set area=0.6 --set jitter=0.1 --validate-every 2 \
-    --init-from finetune-a/snapshots/epoch-009.safetensors --cache cache
-convscope train "$CALTECH" --out finetune-c --per-class 30 --exclude BACKGROUND_Google \
-    --architecture zfnet128 --recipe scaled --epochs 12 --batch-size 32 --lr 0.005 --set warmup=0.2 --seed 1 \
-    --set label_smoothing=0.1 --set crops=scale --set area=0.6 --set jitter=0.1 --validate-every 4 \
-    --init-from finetune-b/snapshots/epoch-026.safetensors --half --cache cache
+# It still underfitted, so it went on for ten more epochs.
+convscope train "$TINY/train" --out pretrain-112b --validation "$TINY/val" --exclude "$HERE/overlap.csv" \
+    --architecture zfnet128 --recipe scaled --side 112 --epochs 10 --batch-size 64 --lr 0.02 --set lr_min=0.0004 \
+    --set warmup=0.3 --set dropout=0.25 --seed 1 --init-from pretrain-112/network.safetensors --cache cache
+
+# Fine-tuning on 30 pictures of each of the 101 classes; up to 50 of the others of a class validate.
+convscope train "$CALTECH" --out finetune --per-class 30 --exclude BACKGROUND_Google \
+    --architecture zfnet128 --recipe scaled --epochs 40 --batch-size 32 --lr 0.012 --set warmup=0.5 \
+    --set dropout=0.4 --set label_smoothing=0.1 --set crops=scale --set area=0.5 --set jitter=0.1 --seed 2 \
+    --validate-every 8 --init-from pretrain-112b/network.safetensors --half --cache cache
 
 # The same network from scratch on the same pictures (METHODS T10).
 convscope train "$CALTECH" --out scratch --per-class 30 --exclude BACKGROUND_Google \
@@ -44,7 +40,7 @@ convscope train "$CALTECH" --out scratch --per-class 30 --exclude BACKGROUND_Goo
     --set jitter=0.2 --validate-every 10 --name zfnet128-scratch --cache cache
 
 for crops in centre ten; do
-    for network in finetune-c scratch; do
+    for network in finetune scratch; do
         convscope evaluate $network/network.safetensors "$CALTECH" --out "evaluate-$network-$crops" \
             --per-class 30 --exclude BACKGROUND_Google --crops $crops
     done
