@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from convscope.data.sources import images
     from convscope.errors import ConvscopeError
     from convscope.experiments.activations import activations
+    from convscope.experiments.diagnose import diagnose
+    from convscope.experiments.evolution import evolution
+    from convscope.experiments.invariance import invariance
+    from convscope.experiments.maximize import maximize
     from convscope.experiments.project import project
+    from convscope.experiments.redundancy import redundancy
     from convscope.models.catalog import load
     from convscope.models.network import Network
     from convscope.training.callbacks import Snapshots
@@ -34,12 +39,17 @@ __all__ = [
     "Snapshots",
     "activations",
     "atlas",
+    "diagnose",
     "evaluate",
+    "evolution",
     "images",
+    "invariance",
     "load",
+    "maximize",
     "open_atlas",
     "overlaps",
     "project",
+    "redundancy",
     "report",
     "scan",
     "train",
@@ -52,12 +62,17 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "Snapshots": "training.callbacks",
     "activations": "experiments.activations",
     "atlas": "atlases.build",
+    "diagnose": "experiments.diagnose",
     "evaluate": "training.evaluate",
+    "evolution": "experiments.evolution",
     "images": "data.sources",
+    "invariance": "experiments.invariance",
     "load": "models.catalog",
+    "maximize": "experiments.maximize",
     "open_atlas": "atlases.store",
     "overlaps": "data.overlap",
     "project": "experiments.project",
+    "redundancy": "experiments.redundancy",
     "report": "web.site",
     "scan": "atlases.scan",
     "train": "training.run",

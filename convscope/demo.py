@@ -9,7 +9,18 @@ from convscope.errors import AtlasError
 from convscope.perform import perform
 
 SIGN = "gallery/stop_sign/image_0009.jpg"
+FIVE = [
+    SIGN,
+    "gallery/dollar_bill/image_0004.jpg",
+    "gallery/Faces_easy/image_0040.jpg",
+    "gallery/yin_yang/image_0011.jpg",
+    "gallery/accordion/image_0009.jpg",
+]
 SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
+    "diagnose": {"network": "zfnet128", "images": "gallery"},
+    "redundancy": {"network": "zfnet128", "images": "gallery", "threshold": 0.75},
+    "activations": {"network": "zfnet128", "picture": SIGN, "layers": ["relu1", "relu2"]},
+    "invariance": {"network": "zfnet128", "pictures": FIVE},
     "project": {"network": "zfnet128", "pictures": SIGN, "units": ["relu5:19", "relu3:7"]},
 }
 

@@ -6,6 +6,7 @@ make docs
 import inspect
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,18 @@ import typer
 from matplotlib.figure import Figure
 from PIL.Image import Image
 
-from convscope import Network, activations, images, load, project
+from convscope import Network, activations, diagnose, evolution, images, invariance, load, project, redundancy, train
 from convscope.cli import app
 from convscope.commands import command as complete
+from convscope.data.sources import GALLERY
+from convscope.demo import FIVE
 from convscope.experiments import EXPERIMENTS
 from convscope.figures.activations import activations as draw_activations
+from convscope.figures.diagnose import diagnose as draw_diagnosis
+from convscope.figures.evolution import evolution as draw_evolution
+from convscope.figures.invariance import invariance as draw_invariance
 from convscope.figures.project import project as draw_projection
+from convscope.figures.redundancy import redundancy as draw_redundancy
 from convscope.figures.schematics import schematics
 from convscope.probe.record import run
 
@@ -76,6 +83,14 @@ def unpoolings(net: Network, picture: Image) -> Figure:
     return draw_projection(net, found)
 
 
+def formed() -> Figure:
+    """Six maps of both layers of a convnet for digits, over its training."""
+    with tempfile.TemporaryDirectory() as run:
+        train("digits", run, architecture="m5", per_class=140, epochs=40, accelerator="cpu", quiet=True)
+        found = evolution(run, "digits", available=True)
+    return draw_evolution(found.network, found)
+
+
 def screenshot(page: Path, file: Path) -> None:
     """A page as a picture."""
     window = ["--window-size=1280,860", "--hide-scrollbars"]
@@ -92,6 +107,12 @@ def main() -> None:
     sign = gallery.picture(next(i for i, path in enumerate(gallery.paths) if path.startswith("stop_sign/")))
     maps = activations(net, sign, layers=["relu1", "relu2"])
     draw_activations(net, maps).savefig(DOCS / "images/activations.png", format="png")
+    draw_diagnosis(net, diagnose(net, gallery)).savefig(DOCS / "images/diagnose.png", format="png")
+    repeated = redundancy(net, gallery, threshold=0.75)
+    draw_redundancy(net, repeated).savefig(DOCS / "images/redundancy.png", format="png")
+    five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
+    draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
+    formed().savefig(DOCS / "images/evolution.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
     if PAGE.exists() and shutil.which("chromium"):
         screenshot(PAGE, DOCS / "images/report.png")

@@ -18,15 +18,29 @@ from convscope.cli import main
 from convscope.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/activations.md", "docs/project.md", "docs/atlas.md", "docs/training.md"]
+PAGES = [
+    "README.md",
+    "docs/activations.md",
+    "docs/diagnose.md",
+    "docs/redundancy.md",
+    "docs/invariance.md",
+    "docs/project.md",
+    "docs/atlas.md",
+    "docs/training.md",
+    "docs/evolution.md",
+]
 ID = re.compile(r"\b(?:G[01]|M\d+|D\d+|TB\d|T\d+|V\d|F\d+b?|A\d|P\d|I\d|N\d|E\d)\b")
 
 SMALL = {  # what keeps a block quick in a test, and off the network
+    "--architecture m5 --per-class 140 --epochs 40": "--architecture m5 --per-class 8 --test-cap 2 --epochs 2",
     "torchvision:resnet18": "py:reader_network:network",
+    "torchvision:alexnet@random": "py:reader_network:network",
     "atlas zfnet128 gallery": "atlas py:reader_network:network pictures/",
     "overlap pictures/ gallery": "overlap pictures/ other/",
+    "redundancy zfnet128 gallery": "redundancy py:reader_network:network pictures/",
     "--per-class 30": "--per-class 2 --test-cap 2",
     "--epochs 40": "--epochs 2 --set side=64 --set maps=[4,4,4,4,4] --set fc=[8,8] --batch-size 2",
+    "evolution out/digits digits": "evolution out/digits digits --sample 40",
     '"relu5", 42': '"relu5", 2',
     '"gallery", "out/gallery"': '"pictures/", "out/gallery", layers=["relu5"]',
     'convscope.images("gallery")': '"pictures/"',

@@ -12,7 +12,7 @@ ROOT = Path(str(convscope.__file__)).parent
 
 FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from left to right)
     "": (0, ["errors", "progress", "device", "pictures", "results", "parameters"]),
-    "data": (1, ["preprocess", "sources", "splits", "overlap"]),
+    "data": (1, ["preprocess", "warp", "sources", "means", "splits", "overlap"]),
     "probe": (
         1,
         [
@@ -28,6 +28,10 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "incremental",
             "filters",
             "spectrum",
+            "priors",
+            "looks",
+            "paint",
+            "ascent",
             "lint",
             "likeness",
         ],
@@ -49,6 +53,8 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "switch",
             "schematics",
             "grid",
+            "evolution",
+            "invariance",
             "filters",
             "activations",
             "diagnose",

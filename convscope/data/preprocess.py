@@ -111,12 +111,12 @@ class Preprocess:
         # In numpy: torch would start a team of threads in every decoding thread.
         value = _centre(pixels, *self.input_size[1:]).astype(np.float32)
         value /= np.float32(255)
-        value -= self._at(self.mean_table).permute(1, 2, 0).numpy()
-        value /= self._at(self.std_table).permute(1, 2, 0).numpy()
+        value -= self.cropped(self.mean_table).permute(1, 2, 0).numpy()
+        value /= self.cropped(self.std_table).permute(1, 2, 0).numpy()
         return torch.from_numpy(value).permute(2, 0, 1)
 
-    def _at(self, table: Tensor) -> Tensor:
-        """A mean or std table at the centre crop."""
+    def cropped(self, table: Tensor) -> Tensor:
+        """A mean or std table at the centre crop: (C, H, W), or (C, 1, 1) as it is."""
         return table if table.shape[-1] == 1 else _centre_last(table, *self.input_size[1:])
 
     def normalise(self, pixels: Tensor | NDArray[np.uint8]) -> Tensor:
@@ -165,7 +165,7 @@ class Preprocess:
         """Network space (C, H, W), the centre crop, back to pixels (H, W, 3) uint8; values outside are clipped."""
         if tuple(x.shape) != tuple(self.input_size):
             raise ArgumentError("x", tuple(x.shape), f"expected {tuple(self.input_size)}")
-        value = x.detach().to("cpu", torch.float32) * self._at(self.std_table) + self._at(self.mean_table)
+        value = x.detach().to("cpu", torch.float32) * self.cropped(self.std_table) + self.cropped(self.mean_table)
         shown = value.clamp(0, 1).mul(255).round().to(torch.uint8)
         return np.ascontiguousarray(shown.expand(3, -1, -1).permute(1, 2, 0).numpy())
 

@@ -2,5 +2,10 @@
 
 EXPERIMENTS = {
     "activations": "convscope.experiments.activations",
+    "diagnose": "convscope.experiments.diagnose",
+    "evolution": "convscope.experiments.evolution",
+    "invariance": "convscope.experiments.invariance",
+    "maximize": "convscope.experiments.maximize",
     "project": "convscope.experiments.project",
+    "redundancy": "convscope.experiments.redundancy",
 }

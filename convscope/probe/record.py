@@ -36,24 +36,24 @@ def run(
 ) -> dict[str, Any]:
     """The outputs of `layers`, each passed through its reducer where `layers` maps names to functions.
 
-    `inputs` (N, C, H, W) in network space. A reducer sees the output the moment it is made, before a later
-    operation can change it in place, and may keep less than the whole. `times` (how often each module is called,
-    as a traced graph knows) lets the pass end after the last layer asked for. Raises LayerError for a name the module
-    does not have, NetworkError when a layer was not reached or gave no tensor.
+    `inputs` (N, C, H, W) in network space; the layer "" is the module itself. A reducer sees the output the moment it
+    is made, before a later operation can change it in place, and may keep less than the whole. `times` (how often each
+    module is called, as a traced graph knows) lets the pass end after the last layer asked for. Raises LayerError for
+    a name the module does not have, NetworkError when a layer was not reached or gave no tensor.
     """
     reducers = dict(layers) if isinstance(layers, Mapping) else dict.fromkeys(layers, Tensor.clone)
-    modules = {name: child for name, child in module.named_modules() if name}
+    modules = dict(module.named_modules())
     wanted: dict[str, dict[int | None, str]] = {}
     for layer in reducers:
         name, call = split_call(layer)
         if name not in modules:
-            raise LayerError(layer, modules)
+            raise LayerError(layer, filter(None, modules))
         wanted.setdefault(name, {})[call] = layer
     results: dict[str, Any] = {}
     seen: Counter[str] = Counter()
 
     def look(name: str, output: object) -> None:
-        call, last = seen[name], times is not None and seen[name] + 1 == times.get(name, 0)
+        call, last = seen[name], times is not None and seen[name] + 1 == times.get(name, 0 if name else 1)
         seen[name] += 1
         for key in (call, None):
             layer = wanted[name].get(key)

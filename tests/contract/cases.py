@@ -15,12 +15,14 @@ from convscope.models.network import Network
 @dataclass(frozen=True)
 class Case:
     """`run` calls the public function; `arguments` are those of the command, NETWORK and `-o OUT` apart;
-    `mistakes`: what to replace in them, {place: wrong value}, and a word of the error.
+    `mistakes`: what to replace in them, {place: wrong value}, and a word of the error. Without `network` the command
+    takes none: RUN is a training's folder.
     """
 
     run: Callable[[Network, Path], Any]
     arguments: Sequence[str]
     mistakes: Sequence[tuple[dict[int, str], str]] = field(default=())
+    network: bool = True
 
 
 CASES = {
@@ -33,6 +35,55 @@ CASES = {
             ({0: "no-picture.png"}, "no-picture.png"),
         ],
     ),
+    "evolution": Case(
+        lambda net, picture: convscope.evolution([(1, net), (2, net)], picture, available=True),
+        ["RUN", "PICTURE", "--builder", "py:tests.contract.cases:network", "--epochs", "1", "--epochs", "2"],
+        [
+            ({0: "nowhere"}, "nowhere"),
+            ({7: "3"}, "no such snapshot; there are 1, 2"),
+            ({1: "none.png"}, "none.png"),
+            ({3: "py:tests.contract.cases:nothing"}, "could not be made"),
+        ],
+        network=False,
+    ),
+    "diagnose": Case(
+        lambda net, picture: convscope.diagnose(net, picture, versus=[net]),
+        ["PICTURE", "--limit", "3"],
+        [
+            ({0: "none.png"}, "none.png"),
+            ({0: "no-picture.png"}, "none of the 1 pictures"),
+            ({2: "0"}, "limit is 0"),
+            ({1: "--layer", 2: "relu"}, "expected a convolution, such as conv"),
+            ({1: "--versus", 2: "zfnet12"}, "network is 'zfnet12'"),
+        ],
+    ),
+    "invariance": Case(
+        lambda net, picture: convscope.invariance(net, picture, scales=[1, 1.5], rotations=[90.0], translations=[3]),
+        ["PICTURE", "--scales", "1.2", "--rotations", "45", "--translations", "-3"],
+        [
+            ({2: "0"}, "scale is 0"),
+            ({1: "--layers", 2: "rleu"}, "the nearest are relu"),
+            ({1: "--labels", 2: "cat"}, "gives no scores of classes"),
+            ({0: "none.png"}, "none.png"),
+            ({0: "no-picture.png"}, "no-picture.png"),
+        ],
+    ),
+    "maximize": Case(
+        lambda net, picture: convscope.maximize(net, ["relu:3", "last:2@1,1", "rectified"], picture=picture, steps=2),
+        ["relu:3", "--steps", "2", "--picture", "PICTURE"],
+        [
+            ({0: "rleu:3"}, "the nearest are relu"),
+            ({0: "relu:99"}, "channels 0 to 5"),
+            ({0: "rleu"}, "the nearest are relu"),
+            ({2: "0"}, "steps is 0"),
+            ({3: "--step", 4: "0"}, "step is 0.0"),
+            ({3: "--l1", 4: "-1"}, "l1 is -1.0"),
+            ({3: "--norm", 4: "3"}, "expected one of pixels"),
+            ({3: "--start", 4: "class-mean"}, "needs images"),
+            ({4: "none.png"}, "none.png"),
+            ({4: "no-picture.png"}, "no-picture.png"),
+        ],
+    ),
     "project": Case(
         lambda net, picture: convscope.project(net, picture, ["relu:3", "pool:2@1,1"]),
         ["PICTURE", "relu:3"],
@@ -43,6 +94,16 @@ CASES = {
             ({1: "relu"}, "expected layer:channel"),
             ({0: "none.png"}, "none.png"),
             ({0: "no-picture.png"}, "no-picture.png"),
+        ],
+    ),
+    "redundancy": Case(
+        lambda net, picture: convscope.redundancy(net),
+        ["--threshold", "0.9"],
+        [
+            ({1: "1.5"}, "threshold is 1.5"),
+            ({0: "--layer", 1: "conv1"}, "the nearest are conv"),
+            ({0: "--colour", 1: "red"}, "red"),
+            ({0: "--pictures", 1: "none.npz"}, "none.npz holds no arrays"),
         ],
     ),
 }

@@ -17,6 +17,14 @@ def test_outputs_are_those_of_the_layers_even_when_overwritten_later() -> None:
     assert not any(m._forward_hooks for m in net.modules())
 
 
+def test_the_module_itself_has_no_name() -> None:
+    net, x = Spelled("module").eval(), torch.randn(2, 3, 9, 9)
+    with torch.no_grad():
+        for times in (None, {"a": 1}):
+            found = run(net, x, ["a", ""], times=times)
+            torch.testing.assert_close(found[""], net(x))
+
+
 def test_the_pass_ends_after_the_last_layer_asked_for() -> None:
     net, reached = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)), []
     net[2].register_forward_hook(lambda *_: reached.append(2))
