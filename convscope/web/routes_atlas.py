@@ -95,6 +95,8 @@ def router(survey: Survey, urls: Urls, shelf: Shelf) -> APIRouter:
         there = found(layer)
         expected(suffix, there.plate.suffix)
         name = known(there, channel)
+        if there.tiles[channel].dead:
+            raise HTTPException(404, f"{name}:{channel} never fires: it has no pictures")
         make = lambda: plates.plate(there, atlas[name, channel])  # noqa: E731
         return file(shelf.get(("plate", name, channel), make), suffix)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, File, Path, Query, UploadFile
 from fastapi.responses import RedirectResponse, Response
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from convscope.errors import ArgumentError
 from convscope.web import pages
@@ -24,9 +24,10 @@ FIRM = {"Cache-Control": "private, max-age=300"}  # the same question has the sa
 EDGE = 2**16  # no picture or map is larger
 
 Key = Annotated[str, Path(pattern=r"^([0-9]{1,18}|u[0-9a-f]{16})$")]
-Number = Annotated[int | None, BeforeValidator(lambda text: None if text == "" else text), Query(ge=0, le=EDGE)]
-Signed = Annotated[int | None, BeforeValidator(lambda text: None if text == "" else text), Query(ge=-EDGE, le=EDGE)]
-Text = Annotated[str | None, BeforeValidator(lambda text: text or None), Query(max_length=500)]
+EMPTY = BeforeValidator(lambda text: None if text == "" else text)  # a form sends what was left empty too
+Number = Annotated[Annotated[int, Field(ge=0, le=EDGE)] | None, EMPTY, Query()]
+Signed = Annotated[Annotated[int, Field(ge=-EDGE, le=EDGE)] | None, EMPTY, Query()]
+Text = Annotated[Annotated[str, Field(max_length=500)] | None, EMPTY, Query()]
 PAPER, ACCENT = np.array([0x1A, 0x1B, 0x1D]), np.array([0xFF, 0xB0, 0x8E])  # of the style sheet, darkest to brightest
 
 

@@ -32,7 +32,8 @@ from convscope.models.network import Network
 from convscope.pictures import load_picture
 
 PIXELS = 50_000_000  # of a picture that is brought: a large camera's
-FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
+FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
+FORMATS |= {"MPO": "jpg"}  # what Pillow calls a JPEG of several pictures once it is open
 KEPT = 64  # brought pictures; the oldest goes first
 NAME = 80  # letters of a brought picture's name
 
@@ -129,7 +130,7 @@ def _checked(data: bytes) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow's own, larger bound
-            with Image.open(io.BytesIO(data), formats=[*FORMATS]) as image:
+            with Image.open(io.BytesIO(data), formats=[kind for kind in FORMATS if kind != "MPO"]) as image:
                 kind, size = image.format, image.width * image.height
     except Exception as error:  # Pillow's decoders raise nearly anything on broken files
         known = "JPEG, PNG, WebP, GIF, BMP or TIFF"
