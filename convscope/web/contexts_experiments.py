@@ -1,4 +1,4 @@
-"""What the pages of experiments say, as plain data: results, forms, work under way. As `contexts.py`, which has the rest.
+"""What the pages of experiments say, as plain data: results, forms, work under way. `contexts.py` has the rest.
 
 No address, markup or file is in it; `pages_experiments.py` fills it.
 """

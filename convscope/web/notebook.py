@@ -7,6 +7,7 @@ By convention they lie in ATLAS/experiments, one below the other in any depth; w
 where it lies. Looked at again when they change, so that a server shows what a command has just written.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ SEVERAL = 3  # values of one setting in a line
 AGAIN = 1.0  # seconds until the folders are looked at anew
 
 UNSAVED = "unsaved:"  # begins the keys of results that go with the server
-UNUSUAL = (None, "", [], ())
+UNUSUAL: tuple[object, ...] = (None, "", [], ())
 
 
 @dataclass(frozen=True)
@@ -43,24 +44,33 @@ class Contents:
 
 
 class Notebook:
-    """Results in the folder `kept`, and in `passing`, which goes when the server ends."""
+    """Results in the folder `kept`, and in `passing`, which goes when the server ends.
 
-    def __init__(self, kept: Path, passing: Path | None = None) -> None:
+    The folders are looked at anew after `again` seconds.
+    """
+
+    def __init__(self, kept: Path, passing: Path | None = None, again: float = AGAIN) -> None:
         self._places = {True: kept} | ({False: passing} if passing else {})
         self._seen: dict[Path, int] = {}
-        self._contents, self._looked, self.version = Contents(), -AGAIN, 0
+        self._contents, self._looked, self._again, self._version = Contents(), -math.inf, again, 0
         self._lock = Lock()
 
+    @property
+    def version(self) -> int:
+        """Another number when the contents have changed."""
+        self.contents()
+        return self._version
+
     def contents(self, now: bool = False) -> Contents:
-        """What the folders hold, at most a second ago or, if asked, `now`. `version` changes with it."""
+        """What the folders hold, or held not long ago; if asked, `now`."""
         with self._lock:
-            if now or monotonic() - self._looked >= AGAIN:
+            if now or monotonic() - self._looked >= self._again:
                 self._looked = monotonic()
                 with suppress(OSError):  # a folder that vanishes while it is read: there is a next time
                     seen = {file: file.stat().st_mtime_ns for place in self._places.values() for file in _files(place)}
                     if seen != self._seen:
                         self._contents, self._seen = self._read(), seen
-                        self.version += 1
+                        self._version += 1
             return self._contents
 
     def _read(self) -> Contents:
@@ -69,7 +79,9 @@ class Notebook:
             for folder, result in collected(place):
                 if result.experiment not in EXPERIMENTS:
                     continue
-                name = folder.relative_to(place).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                name = (
+                    folder.relative_to(place).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                )
                 found = finding(name if kept else UNSAVED + name, folder, result)
                 findings.append(found)
                 folders[found.key] = folder
@@ -158,7 +170,7 @@ def _is_number(value: Value) -> bool:
 
 def _given(known: Iterable[Field], result: Result, otherwise: str) -> str:
     """The inputs, and after a semicolon the settings that are not the usual ones."""
-    inputs, others = [], []
+    inputs, others = list[str](), list[str]()
     for one in known:
         value = result.settings.get(one.name)
         if one.name in ("device", "batch_size") or value in UNUSUAL or value == one.default:

@@ -19,9 +19,9 @@ from convscope.errors import ArgumentError
 from convscope.progress import progress
 from convscope.web import pages, plates
 from convscope.web.contexts import Glossary, Page
-from convscope.web.contexts_experiments import ExperimentPage, Laboratory
-from convscope.web.notebook import FOLDER, Notebook
+from convscope.web.contexts_experiments import Laboratory
 from convscope.web.pages import Survey
+from convscope.web.pages_experiments import experiment_page
 from convscope.web.sprites import Pixels
 from convscope.web.urls import Urls
 
@@ -44,12 +44,12 @@ def report(atlas: Atlas | str | Path, out: str | Path) -> Path:
     survey = Survey.of(atlas)
     with _moved_to(out) as folder:
         _write(folder, MARK, json.dumps(_mark(survey), indent=1) + "\n")
-        for name in STATIC:
-            _write(folder, Urls().static(name), files("convscope.web").joinpath("static", name).read_bytes())
+        _write_static(folder, *STATIC)
         for picture in atlas.pictures:
             _write(folder, Urls().picture(picture.image, survey.thumbnails), picture.encoded)
-        _write_page(folder, pages.overview(survey))
-        _write_page(folder, Glossary(survey.info.network, survey.info.top))
+        _write_page(folder, survey, pages.overview(survey))
+        _write_page(folder, survey, Glossary(survey.info.network, survey.info.top))
+        _write_experiments(folder, survey)
         with progress(sum(len(layer.tiles) for layer in survey.layers.values()), "writing pages") as advance:
             for name in survey.layers:
                 for _ in _write_layer(folder, survey, name):
@@ -71,16 +71,37 @@ def _write_layer(folder: Path, survey: Survey, name: str) -> Iterator[int]:
             found = {}
         yield entry.channel
     _write(folder, urls.strip(name, layer.strip.suffix), plates.strip_of(survey.atlas, layer))
-    _write_page(folder, pages.layer_page(survey, name))
+    _write_page(folder, survey, pages.layer_page(survey, name))
 
 
 def _write_map(folder: Path, survey: Survey, entry: Entry, channel: Channel) -> None:
     """Write a map's page and plate."""
     layer = survey.layers[entry.layer]
-    _write_page(folder, pages.feature_map(survey, entry, channel))
+    _write_page(folder, survey, pages.feature_map(survey, entry, channel))
     if len(entry):
         address = Urls().plate(entry.layer, entry.channel, layer.plate.suffix)
         _write(folder, address, plates.plate(layer, entry))
+
+
+def _write_experiments(folder: Path, survey: Survey) -> None:
+    """Write the pages of the experiments that were run, and their files as they are."""
+    notebook, network = survey.notebook, survey.info.network
+    trials = notebook.trials()
+    if not trials:
+        return
+    _write_static(folder, "experiments.css")
+    _write_page(folder, survey, Laboratory(network, trials))
+    for trial in trials:
+        _write_page(folder, survey, experiment_page(survey, trial.name))
+    contents = notebook.contents()
+    for found in contents.findings:
+        for name, _ in found.files:
+            _write(folder, Urls().result(found.key, name), (contents.folders[found.key] / name).read_bytes())
+
+
+def _write_static(folder: Path, *names: str) -> None:
+    for name in names:
+        _write(folder, Urls().static(name), files("convscope.web").joinpath("static", name).read_bytes())
 
 
 def _mark(survey: Survey) -> dict[str, object]:
@@ -95,9 +116,10 @@ def _mark(survey: Survey) -> dict[str, object]:
     }
 
 
-def _write_page(folder: Path, page: Page) -> None:
+def _write_page(folder: Path, survey: Survey, page: Page) -> None:
     address = Urls().page(page)
-    _write(folder, address, pages.render(page, Urls(root="../" * address.count("/"))))
+    urls = Urls(root="../" * address.count("/"), experiments=bool(survey.notebook.contents().findings))
+    _write(folder, address, pages.render(page, urls))
 
 
 def _write(folder: Path, address: str, content: str | bytes) -> None:
