@@ -21,6 +21,7 @@ SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
     "redundancy": {"network": "zfnet128", "images": "gallery", "threshold": 0.75},
     "activations": {"network": "zfnet128", "picture": SIGN, "layers": ["relu1", "relu2"]},
     "invariance": {"network": "zfnet128", "pictures": FIVE},
+    "evolution": {"run": "digits", "images": "digits", "available": True},
     "project": {"network": "zfnet128", "pictures": SIGN, "units": ["relu5:19", "relu3:7"]},
 }
 
@@ -33,6 +34,7 @@ def demo(folder: Path = Path("demo")) -> Path:
     from convscope.atlases.build import atlas
     from convscope.data.sources import images
     from convscope.models.catalog import load
+    from convscope.training.run import train
     from convscope.web.site import report
 
     network, gallery = load("zfnet128"), images("gallery")
@@ -41,8 +43,12 @@ def demo(folder: Path = Path("demo")) -> Path:
     except AtlasError:
         shutil.rmtree(folder / "atlas")
         atlas(network, gallery, folder / "atlas")
+    run = folder / "digits"
+    if not (run / "network.safetensors").exists():
+        train("digits", run, architecture="m5", per_class=140, epochs=40)
+    own = {"network": network, "run": str(run)}  # in place of their spellings
     for name, values in SHOWN.items():
-        perform(name, {**values, **({"network": network} if "network" in values else {})}, _place(folder, name))
+        perform(name, {**values, **{key: own[key] for key in own if key in values}}, _place(folder, name))
     return report(folder / "atlas", folder / "report")
 
 
