@@ -89,6 +89,7 @@ def perform(name: str, values: Values, out: str | Path) -> Done:
     given = {key: value for key, value in given.items() if value is not None}
     found = chosen.run(**{field.name: given[field.name] for field in chosen.inputs if field.name in given})
     networks = [given[field.name] for field in chosen.inputs if field.kind == "network" and field.name in given]
+    networks = networks or [found.network]  # an experiment on a training finds its network there
     shown = {field.name: given[field.name] for field in chosen.display if field.name in given}
     figure = chosen.draw(*networks[:1], found, **shown)
     data = next((given[field.name] for field in chosen.inputs if field.kind == "images" and field.name in given), None)

@@ -13,6 +13,7 @@ from torch import nn
 from convscope import results
 from convscope.cli import main
 from convscope.experiments import EXPERIMENTS
+from convscope.models import snapshots
 from tests.contract.cases import CASES, network
 
 ROOT = Path(__file__).parents[2]
@@ -24,13 +25,16 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "picture.png")
     (tmp_path / "no-picture.png").write_text("words")
+    for epoch in (1, 2):
+        snapshots.write(network(), tmp_path / "run", epoch)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def command(name: str, replaced: dict[int, str] | None = None) -> list[str]:
     arguments = [(replaced or {}).get(place, word) for place, word in enumerate(CASES[name].arguments)]
-    return [name.replace("_", "-"), NETWORK, *(word.replace("PICTURE", "picture.png") for word in arguments)]
+    spelled = [word.replace("PICTURE", "picture.png").replace("RUN", "run") for word in arguments]
+    return [name.replace("_", "-"), *([NETWORK] if CASES[name].network else []), *spelled]
 
 
 def state(module: nn.Module) -> dict[str, Any]:
