@@ -87,9 +87,9 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "routes_picture",
             "app",
             "serve",
-            "demo",
         ],
     ),
+    "demo": (8, []),
     "commands": (8, []),
     "cli": (9, []),
 }
