@@ -25,6 +25,7 @@ from convscope.figures.activations import activations as draw_activations
 from convscope.figures.diagnose import diagnose as draw_diagnosis
 from convscope.figures.evolution import evolution as draw_evolution
 from convscope.figures.invariance import invariance as draw_invariance
+from convscope.figures.maximize import maximize as draw_optima
 from convscope.figures.project import project as draw_projection
 from convscope.figures.redundancy import redundancy as draw_redundancy
 from convscope.figures.schematics import schematics
@@ -32,6 +33,8 @@ from convscope.probe.record import run
 
 DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the picture: legs and handles
+
+OPTIMA = ["relu1:0", "relu2:23", "relu2:33", "relu3:7", "relu5:42", "relu5:80", "stop_sign", "sunflower", "Leopards"]
 
 
 def reference() -> str:
@@ -108,11 +111,15 @@ def main() -> None:
     maps = activations(net, sign, layers=["relu1", "relu2"])
     draw_activations(net, maps).savefig(DOCS / "images/activations.png", format="png")
     draw_diagnosis(net, diagnose(net, gallery)).savefig(DOCS / "images/diagnose.png", format="png")
-    repeated = redundancy(net, gallery, threshold=0.75)
+    repeated = redundancy(net, gallery)
     draw_redundancy(net, repeated).savefig(DOCS / "images/redundancy.png", format="png")
     five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
     draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
+    optima = maximize(net, OPTIMA)
+    draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")
+    compared = maximize(net, OPTIMA[-3:], preset="normalised", start=["noise", "class-mean"], images=gallery)
+    draw_optima(net, compared).savefig(DOCS / "images/class-means.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
     if PAGE.exists() and shutil.which("chromium"):
         screenshot(PAGE, DOCS / "images/report.png")
