@@ -93,7 +93,8 @@ Slices = tuple[slice, slice, slice]
 def _overlap(box: Sequence[int], size: Sequence[int]) -> tuple[Slices, Slices]:
     """Where a box lies in a picture of `size`, and which part of the box that is."""
     top, left, bottom, right = box
-    t, l, b, r = max(top, 0), max(left, 0), min(bottom, size[0]), min(right, size[1])  # noqa: E741
+    t, l = max(top, 0), max(left, 0)  # noqa: E741
+    b, r = max(t, min(bottom, size[0])), max(l, min(right, size[1]))  # a box may lie outside altogether
     everything = slice(None)
     return (everything, slice(t, b), slice(l, r)), (everything, slice(t - top, b - top), slice(l - left, r - left))
 

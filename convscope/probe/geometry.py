@@ -85,7 +85,8 @@ def argument(node: Node, place: int, name: str, default: Any = None) -> Any:
     return node.args[place] if place < len(node.args) else node.kwargs.get(name, default)
 
 
-def _pair(value: Any) -> tuple[Any, Any]:
+def pair(value: Any) -> tuple[Any, Any]:
+    """A parameter of a sliding operation as (rows, columns)."""
     if isinstance(value, (tuple, list)):
         return (value[0], value[0]) if len(value) == 1 else (value[0], value[1])
     return value, value
@@ -95,22 +96,22 @@ def kernels(node: Node, lengths: tuple[int, int]) -> tuple[Kernel, Kernel] | Non
     """The sliding windows of a convolution or pooling on maps of `lengths`; None for any other operation."""
     if node.op == "conv2d":
         sizes = tuple(argument(node, 1, "weight").shape[2:])
-        strides, padding = _pair(argument(node, 3, "stride", 1)), argument(node, 4, "padding", 0)
-        dilations = _pair(argument(node, 5, "dilation", 1))
+        strides, padding = pair(argument(node, 3, "stride", 1)), argument(node, 4, "padding", 0)
+        dilations = pair(argument(node, 5, "dilation", 1))
         if padding == "same":
             pads: tuple[Any, Any] = tuple(d * (k - 1) // 2 for k, d in zip(sizes, dilations, strict=True))
         else:
-            pads = (0, 0) if padding == "valid" else _pair(padding)
+            pads = (0, 0) if padding == "valid" else pair(padding)
     elif node.op in SLIDING:
-        sizes = _pair(argument(node, 1, "kernel_size"))
-        strides = _pair(argument(node, 2, "stride") or sizes)
+        sizes = pair(argument(node, 1, "kernel_size"))
+        strides = pair(argument(node, 2, "stride") or sizes)
         pads, dilations = (0, 0), (1, 1)
         if node.op != "lp_pool2d":
-            pads = _pair(argument(node, 3, "padding", 0))
+            pads = pair(argument(node, 3, "padding", 0))
         if node.op.startswith("max"):
-            dilations = _pair(argument(node, 4, "dilation", 1))
+            dilations = pair(argument(node, 4, "dilation", 1))
     elif node.op in {"adaptive_avg_pool2d", "adaptive_max_pool2d"}:
-        wanted = [n if w is None else w for n, w in zip(lengths, _pair(argument(node, 1, "output_size")), strict=True)]
+        wanted = [n if w is None else w for n, w in zip(lengths, pair(argument(node, 1, "output_size")), strict=True)]
         if any(n % w for n, w in zip(lengths, wanted, strict=True)):
             return None
         sizes = strides = tuple(n // w for n, w in zip(lengths, wanted, strict=True))  # type: ignore[assignment]
@@ -227,8 +228,8 @@ def _upsample(node: Node, spatial: tuple[Axis, Axis]) -> Spatial:
 def _transposed(node: Node, spatial: tuple[Axis, Axis]) -> Spatial:
     """Transposed convolution: output i reads inputs from (i + padding - extent + 1)/stride to (i + padding)/stride."""
     sizes = argument(node, 1, "weight").shape[2:]
-    strides, pads = _pair(argument(node, 3, "stride", 1)), _pair(argument(node, 4, "padding", 0))
-    dilations = _pair(argument(node, 7, "dilation", 1))
+    strides, pads = pair(argument(node, 3, "stride", 1)), pair(argument(node, 4, "padding", 0))
+    dilations = pair(argument(node, 7, "dilation", 1))
     axes = []
     for axis, k, s, p, d in zip(spatial, sizes, strides, pads, dilations, strict=True):
         step = Fraction(1, s)

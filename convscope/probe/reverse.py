@@ -5,7 +5,7 @@ several layers in one batch, each with its own picture, channel and position. Wh
 (global operations, whole maps, other unpoolings) `whole` projects over the full picture by autograd. The two agree.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +17,7 @@ from convscope.probe.geometry import Spatial
 from convscope.probe.graph import Graph, trace
 from convscope.probe.record import run
 from convscope.probe.rectify import LRN, Rectified, Rule, Unpool, check, is_rectifier, uncaught
-from convscope.probe.windows import Cone, Travel, cone, saved, whole_macs
+from convscope.probe.windows import Cone, Cones, cones, fit, saved, whole_macs
 
 Start = Literal["activation", "one"]
 
@@ -73,87 +73,92 @@ class Reverse:
         for argument, value, choices in (("rule", rule, Rule), ("lrn", lrn, LRN), ("start", start, Start)):
             check(argument, value, choices)
         self.module, self.graph, self.rule, self.lrn, self.start = module, graph, rule, lrn, start
-        self.cones: dict[str, Cone | None] = {}
+        self.cones: dict[str, Cones | None] = {}
         for layer in layers:
             node = graph.node(layer).index
-            found = cone(graph, axes, node) if len(graph.nodes[node].shape) == 4 else None
-            self.cones[layer] = found
+            self.cones[layer] = cones(graph, axes, node) if len(graph.nodes[node].shape) == 4 else None
 
     def __call__(self, pictures: Tensor, units: Mapping[str, Units]) -> dict[str, Projected]:
         """Project `units[layer]` on `pictures` (N, C, H, W) in network space."""
         windowed = {layer: u for layer, u in units.items() if self.cones[layer] is not None and len(u)}
         results = {layer: self._whole(pictures, layer, u) for layer, u in units.items() if layer not in windowed}
-        if windowed and self._sharing_pays(len(pictures), windowed):
-            results |= self._shared(pictures, windowed)
-        else:
-            results |= {layer: self._alone(pictures, layer, u) for layer, u in windowed.items()}
+        if windowed:
+            results |= self._windowed(pictures, windowed, self._sharing_pays(len(pictures), windowed))
         return {layer: results[layer] for layer in units}
 
-    def _cone(self, layer: str) -> Cone:
+    def _cones(self, layer: str) -> Cones:
         found = self.cones[layer]
         assert found is not None
         return found
 
-    def _sharing_pays(self, pictures: int, units: Mapping[str, Units]) -> bool:
-        """Whether one forward pass a picture costs less than a cone a unit."""
-        last = max(self._cone(layer).target for layer in units)
-        alone = sum(len(u) * self._cone(layer).macs for layer, u in units.items())
-        return pictures * whole_macs(self.graph, last) <= alone
+    def _sharing_pays(self, pictures: int, units: Mapping[str, Units]) -> Tensor:
+        """For which pictures (N,) one forward pass costs less than a cone for each of their units."""
+        last = max(self._cones(layer).whole.target for layer in units)
+        alone = torch.zeros(pictures, dtype=torch.float64)
+        for layer, u in units.items():
+            for found, rows in self._cones(layer).groups(u.position):
+                alone.index_add_(0, u.picture[rows], alone.new_full((len(rows),), found.macs))
+        return alone >= whole_macs(self.graph, last)
 
-    def _shared(self, pictures: Tensor, units: Mapping[str, Units]) -> dict[str, Projected]:
-        """Units that share a picture share its forward pass; windows are cut out of its maps."""
-        keep = {n for layer in units for n in saved(self._cone(layer), self.rule, self.lrn)}
-        keep |= {self._cone(layer).target for layer in units}
-        size = sum(torch.Size(self.graph.nodes[n].shape[1:]).numel() for n in keep) * pictures.element_size()
-        step = max(1, MEMORY // max(1, size))
-        parts: dict[str, list[tuple[Tensor, Projected]]] = {layer: [] for layer in units}
-        for first in range(0, len(pictures), step):
-            batch = pictures[first : first + step].contiguous(memory_format=torch.channels_last)
-            _, maps = trace(self.module, batch, keep)
-            for layer, all_units in units.items():
-                here = ((all_units.picture >= first) & (all_units.picture < first + step)).nonzero()[:, 0]
-                for rows in self._batches(layer, here):
-                    part = all_units.rows(rows)
-                    part = Units(part.picture - first, part.channel, part.position)
-                    parts[layer].append((rows, self._from_maps(layer, maps, part)))
-        return {layer: _reassemble(found, len(units[layer])) for layer, found in parts.items()}
-
-    def _alone(self, pictures: Tensor, layer: str, units: Units) -> Projected:
-        """Every unit computes its own cone, from the receptive field up."""
-        parts, found = [], self._cone(layer)
-        for rows in self._batches(layer, torch.arange(len(units))):
-            part = units.rows(rows)
-            travel = Travel(found, part.position)
-            with torch.no_grad():
-                picture = found.gather(0, pictures, part.picture, part.position)
-                windows = travel.forward(picture.contiguous(memory_format=torch.channels_last))
-                values = windows[found.target][torch.arange(len(part)), part.channel, 0, 0]
-                parts.append((rows, self._descend(travel, values, part, windows)))
-        return _reassemble(parts, len(units))
-
-    def _from_maps(self, layer: str, maps: Mapping[int, Tensor], units: Units) -> Projected:
-        found = self._cone(layer)
-        travel = Travel(found, units.position)
+    def _windowed(self, pictures: Tensor, units: Mapping[str, Units], shared: Tensor) -> dict[str, Projected]:
+        """Units on pictures that `shared` (N,) names share a forward pass; each of the others computes its own cone."""
+        results = {layer: self._blank(pictures, layer, u) for layer, u in units.items()}
         with torch.no_grad():
-            rows, columns = units.position.unbind(1)
-            values = maps[found.target][units.picture, units.channel, rows, columns]
-            needed = saved(found, self.rule, self.lrn)
-            windows = {n: found.gather(n, maps[n], units.picture, units.position) for n in needed}
-            return self._descend(travel, values, units, windows)
+            for layer, u in units.items():
+                self._alone(pictures, layer, u, (~shared[u.picture]).nonzero()[:, 0], results[layer])
+            self._shared(pictures, units, shared.nonzero()[:, 0], results)
+        return results
 
-    def _descend(self, travel: Travel, values: Tensor, units: Units, windows: Mapping[int, Tensor]) -> Projected:
-        channels = self.graph.nodes[travel.cone.target].shape[1]
+    def _blank(self, pictures: Tensor, layer: str, units: Units) -> Projected:
+        whole = self._cones(layer).whole
+        crops = pictures.new_empty(len(units), *whole.shape(0))
+        return Projected(pictures.new_empty(len(units)), crops, whole.starts(0, units.position))
+
+    def _shared(
+        self, pictures: Tensor, units: Mapping[str, Units], chosen: Tensor, results: Mapping[str, Projected]
+    ) -> None:
+        """One forward pass for each of the pictures `chosen`; the windows of their units are cut out of its maps."""
+        needed = {layer: saved(self._cones(layer).whole, self.rule, self.lrn) for layer in units}
+        keep = {self._cones(layer).whole.target for layer in units}.union(*needed.values())
+        size = sum(torch.Size(self.graph.nodes[n].shape[1:]).numel() for n in keep) * pictures.element_size()
+        for some in torch.split(chosen, max(1, MEMORY // max(1, size))) if len(chosen) else ():
+            _, maps = trace(self.module, pictures[some].contiguous(memory_format=torch.channels_last), keep)
+            place = torch.full((len(pictures),), -1)
+            place[some] = torch.arange(len(some))
+            for layer, every in units.items():
+                for found, rows in self._batches(layer, every, (place[every.picture] >= 0).nonzero()[:, 0]):
+                    part = every.rows(rows)
+                    part = Units(place[part.picture], part.channel, part.position)
+                    values = maps[found.target][part.picture, part.channel, *part.position.unbind(1)]
+                    windows = {n: found.gather(n, maps[n], part.picture, part.position) for n in needed[layer]}
+                    results[layer].values[rows] = values
+                    results[layer].crops[rows] = self._descend(layer, found, values, part, windows)
+
+    def _alone(self, pictures: Tensor, layer: str, units: Units, chosen: Tensor, result: Projected) -> None:
+        """Each of the units `chosen` computes its own cone, from the receptive field up."""
+        for found, rows in self._batches(layer, units, chosen):
+            part = units.rows(rows)
+            picture = found.gather(0, pictures, part.picture, part.position)
+            windows = found.forward(picture.contiguous(memory_format=torch.channels_last))
+            values = windows[found.target][torch.arange(len(part)), part.channel, 0, 0]
+            result.values[rows] = values
+            result.crops[rows] = self._descend(layer, found, values, part, windows)
+
+    def _batches(self, layer: str, units: Units, rows: Tensor) -> Iterator[tuple[Cone, Tensor]]:
+        """Rows of `units` in batches of those that the borders clip alike, with their cone."""
+        for found, members in self._cones(layer).groups(units.position[rows]):
+            for part in torch.split(rows[members], max(1, MEMORY // (4 * found.elements))):
+                yield found, part
+
+    def _descend(self, layer: str, found: Cone, values: Tensor, units: Units, windows: Mapping[int, Tensor]) -> Tensor:
+        """The projections of one batch over the whole receptive field, zero where the border clipped it."""
         begin = torch.ones_like(values) if self.start == "one" else values
         if self.rule == "deconvnet":
             begin = begin.clamp(min=0)
-        signal = values.new_zeros(len(units), channels, 1, 1)
+        signal = values.new_zeros(len(units), *found.shape(found.target))
         signal[torch.arange(len(units)), units.channel, 0, 0] = begin
-        crops = travel.backward(signal, windows, self.rule, self.lrn)
-        return Projected(values, crops, travel.cone.starts(0, units.position))
-
-    def _batches(self, layer: str, rows: Tensor) -> Sequence[Tensor]:
-        step = max(1, MEMORY // (4 * self._cone(layer).elements))
-        return torch.split(rows, step) if len(rows) else []
+        crops = found.backward(signal, windows, self.rule, self.lrn)
+        return fit(crops, found.dims(0), found.windows[0], self._cones(layer).whole.windows[0], 0.0)
 
     def _whole(self, pictures: Tensor, layer: str, units: Units) -> Projected:
         """Full pictures by autograd, a few units at a time."""

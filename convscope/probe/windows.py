@@ -1,9 +1,10 @@
 """A traced graph on a moving window: for every node the box a unit depends on, and both directions of travel over it.
 
-`cone` gives, for a target node, the window of each node it depends on: relative to the target's position, the same for
-every unit of a layer. `forward` evaluates the graph on such windows, `backward` takes a signal down through them. Both
-work without padding: positions outside the real map are what padding would have put there (zero, or minus infinity
-below a max-pool). Batches mix pictures, channels and positions. Used by projection and by incremental inference.
+`cones` gives, for a target node, the window of each node it depends on: relative to the target's position, the same for
+every unit of a layer, but that the borders of the maps clip it. `Cone.forward` evaluates the graph on such windows,
+`Cone.backward` takes a signal down through them. Operations run without padding: what padding would have put there
+(zero, or minus infinity below a max-pool) is put around the windows that reach the border, and nothing outside the maps
+is ever computed. Batches mix pictures, channels, and positions that are clipped alike.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convscope.probe.geometry import POINTWISE, VIEWS, Kernel, Spatial, argument, kernels
+from convscope.probe.geometry import VIEWS, Kernel, Spatial, argument, pair
 from convscope.probe.graph import INPUT, Graph, Node
+from convscope.probe.local import beyond, local, reach
 from convscope.probe.rectify import is_rectifier, normaliser, signal_rule
 
 
@@ -39,18 +41,27 @@ class Span:
         start = min(self.offset, other.offset)
         return Span(self.slope, start, max(self.offset + self.size, other.offset + other.size) - start)
 
+    def within(self, position: int, length: int) -> "Span":
+        """The part inside a map of `length`, one place at least, where the target's position is `position`."""
+        start = self.slope * position + self.offset
+        first = min(max(start, 0), length - 1)
+        stop = max(min(start + self.size, length), first + 1)
+        return Span(self.slope, first - self.slope * position, stop - first)
+
 
 Window = tuple[Span, Span]
-POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"}
-SLIDES = POOLS | {"conv2d"}
-LINEAR = VIEWS | {"conv2d", "avg_pool2d", "adaptive_avg_pool2d", "batch_norm", "add", "sub", "neg", "cat", "dropout"}
-LINEAR |= {"linear", "contiguous", "clone", "detach", "identity"}
+LINEAR = VIEWS | {"conv2d", "pad", "avg_pool2d", "adaptive_avg_pool2d", "batch_norm", "add", "sub", "neg", "cat"}
+LINEAR |= {"linear", "contiguous", "clone", "detach", "identity", "dropout"}
+FEW = 8  # input channels below which a strided convolution's adjoint is quicker as a convolution of its phases
 
 
 class Cone:
-    """The windows of all nodes that one unit of `target` depends on, and how to travel over them."""
+    """The windows of all nodes that some units of `target` depend on, and both directions of travel over them.
 
-    def __init__(self, graph: Graph, axes: Sequence[Spatial], target: int, windows: dict[int, Window]) -> None:
+    Row i of every batch is one unit, at its own position, of any channel and picture.
+    """
+
+    def __init__(self, graph: Graph, axes: Sequence[Spatial], target: int, windows: Mapping[int, Window]) -> None:
         self.graph, self.axes, self.target, self.windows = graph, axes, target, windows
         self.order = sorted(windows)
 
@@ -62,14 +73,7 @@ class Cone:
     @property
     def elements(self) -> int:
         """Numbers held by all windows of one unit: what a batch costs in memory."""
-        total = 0
-        for index, (rows, columns) in self.windows.items():
-            shape, (r, c) = self.graph.nodes[index].shape, self.dims(index)
-            count = 1
-            for dim, length in enumerate(shape[1:], 1):
-                count *= {r: rows.size, c: columns.size}.get(dim, length)
-            total += count
-        return total
+        return sum(torch.Size(self.shape(index)).numel() for index in self.windows)
 
     def dims(self, index: int) -> tuple[int, int]:
         """Which dimensions of a node's output are rows and columns."""
@@ -77,11 +81,12 @@ class Cone:
         assert spatial is not None
         return spatial[0].dim, spatial[1].dim
 
-    def lengths(self, index: int) -> tuple[int, int]:
-        """Height and width of a node's whole map."""
-        spatial = self.axes[index]
-        assert spatial is not None
-        return spatial[0].length, spatial[1].length
+    def shape(self, index: int, window: Window | None = None) -> list[int]:
+        """The shape of a node's window, of one unit without the batch."""
+        rows, columns = window or self.windows[index]
+        shape, (r, c) = list(self.graph.nodes[index].shape), self.dims(index)
+        shape[r], shape[c] = rows.size, columns.size
+        return shape[1:]
 
     def starts(self, index: int, positions: Tensor) -> Tensor:
         """Where each unit's window of a node begins: positions (B, 2) of the target -> (B, 2)."""
@@ -90,29 +95,126 @@ class Cone:
         return positions * slope + positions.new_tensor([rows.offset, columns.offset])
 
     def gather(self, index: int, maps: Tensor, which: Tensor, positions: Tensor) -> Tensor:
-        """Each unit's window of a node, out of whole maps: row i from picture `which[i]`; outside repeats the edge."""
-        starts, (rows, columns) = self.starts(index, positions), self.windows[index]
-        dims = self.dims(index)
-        r = (starts[:, :1] + torch.arange(rows.size)).clamp(0, self.lengths(index)[0] - 1)
-        c = (starts[:, 1:] + torch.arange(columns.size)).clamp(0, self.lengths(index)[1] - 1)
-        cut = maps.movedim(dims, (1, 2))[which[:, None, None], r[:, :, None], c[:, None, :]]
-        return cut.movedim((1, 2), dims)
-
-    def outside(self, index: int, positions: Tensor) -> Tensor | None:
-        """Which places of the windows lie outside the node's map: (B, h, w); None when none does."""
-        starts, spans, lengths = self.starts(index, positions), self.windows[index], self.lengths(index)
-        masks = []
-        for axis in range(2):
-            places = starts[:, axis : axis + 1] + torch.arange(spans[axis].size)
-            masks.append((places < 0) | (places >= lengths[axis]))
-        mask = masks[0][:, :, None] | masks[1][:, None, :]
-        return mask if bool(mask.any()) else None
+        """Each unit's window of a node, out of whole maps: row i from picture `which[i]`."""
+        (rows, columns), dims = self.windows[index], self.dims(index)
+        r, c = self.starts(index, positions).unbind(1)
+        places = maps.movedim(dims, (1, 2)).unfold(1, rows.size, 1).unfold(2, columns.size, 1)
+        return places[which, r, c].movedim((-2, -1), dims)
 
     def needs(self, node: Node) -> dict[int, Window]:
-        """The part of each input's window that this node reads."""
+        """What this node reads of each of its inputs, padding included."""
         found = _below(self.graph, self.axes, node, self.windows[node.index])
         assert found is not None
         return found
+
+    def operation(self, node: Node) -> Callable[..., Tensor]:
+        """`node` on its windows."""
+        rows, columns = self.windows[node.index]
+        return local(node, (rows.size, columns.size), self.dims(node.index))
+
+    def inputs(self, node: Node, windows: Mapping[int, Tensor]) -> list[Tensor]:
+        """What `node` reads: its part of each input's window, with padding where it slides over the border."""
+        return [
+            fit(windows[source], self.dims(source), self.windows[source], need, beyond(node))
+            for source, need in self.needs(node).items()
+        ]
+
+    def forward(self, picture: Tensor) -> dict[int, Tensor]:
+        """Windows of all nodes from the windows of the picture (B, C, h, w)."""
+        windows = {0: picture}
+        for index in self.order[1:]:
+            node = self.graph.nodes[index]
+            windows[index] = self.operation(node)(*self.inputs(node, windows))
+        return windows
+
+    def backward(self, signal: Tensor, windows: Mapping[int, Tensor], rule: str, lrn: str) -> Tensor:
+        """Take `signal` (at the target, windows of one unit) down to the picture's windows, (B, C, h, w).
+
+        `windows` must hold what `saved` names.
+        """
+        signals = {self.target: signal}
+        for index in reversed(self.order[1:]):
+            node = self.graph.nodes[index]
+            below = self._adjoint(node, signals.pop(index), windows, rule, lrn)
+            for (source, need), part in zip(self.needs(node).items(), below, strict=True):
+                part = fit(part, self.dims(source), need, self.windows[source], 0.0)
+                signals[source] = signals[source] + part if source in signals else part
+        return signals[0]
+
+    def _adjoint(
+        self, node: Node, signal: Tensor, windows: Mapping[int, Tensor], rule: str, lrn: str
+    ) -> Sequence[Tensor]:
+        if node.op == "conv2d":
+            return [_transposed(node, signal)]
+        if is_rectifier(node.op, node.args, node.kwargs):
+            looks = rule in {"guided", "gradient"}
+            source = self._read(node, windows, signal)[0] if looks else signal
+            return [signal_rule(rule, self.operation(node), source)(signal)]
+        if node.op == "local_response_norm" and lrn != "gradient":
+            source = self._read(node, windows, signal)[0] if lrn == "scale" else signal
+            value = self.operation(node)(source) if lrn == "scale" else source
+            return [normaliser(lrn, source, value)(signal)]
+        distinct = len(set(node.inputs)) == len(node.inputs)
+        if node.op == "add" and distinct and not node.kwargs:
+            return [signal] * len(node.inputs)
+        if node.op == "cat" and distinct:
+            dim = argument(node, 1, "dim", 0)
+            return torch.split(signal, [self.graph.nodes[i].shape[dim] for i in node.inputs], dim)
+        if node.op == "batch_norm" and len(node.args) > 3 and node.args[3] is not None:
+            scale = node.args[3] * torch.rsqrt(node.args[2] + argument(node, 7, "eps", 1e-5))
+            return [signal * scale[:, None, None]]
+        if node.op == "dropout":
+            return [signal]
+        read = [part.detach().requires_grad_() for part in self._read(node, windows, signal)]
+        with torch.enable_grad():
+            output = self.operation(node)(*read)
+            return torch.autograd.grad(output, read, signal.expand_as(output))
+
+    def _read(self, node: Node, windows: Mapping[int, Tensor], signal: Tensor) -> list[Tensor]:
+        """The node's inputs where they were kept; where its adjoint does not look at them, any will do."""
+        if all(i in windows for i in node.inputs):
+            return self.inputs(node, windows)
+        needs = self.needs(node)
+        return [signal.new_zeros(len(signal), *self.shape(source, need)) for source, need in needs.items()]
+
+
+class Cones:
+    """The cones below all units of a node: alike but for those that the borders of the maps clip.
+
+    `whole` is the cone of a unit far from all borders.
+    """
+
+    def __init__(self, whole: Cone) -> None:
+        self.whole = whole
+        self._kind: dict[tuple[int, int], int] = {}  # (axis, position) -> which of `_spans`
+        self._spans: list[tuple[Span, ...]] = []
+        self._cones: dict[tuple[int, int], Cone] = {}
+
+    def groups(self, positions: Tensor) -> list[tuple[Cone, Tensor]]:
+        """Units at `positions` (B, 2) by the way they are clipped: each cone with the rows of its units."""
+        rows: dict[tuple[int, int], list[int]] = {}
+        for row, (r, c) in enumerate(positions.tolist()):
+            rows.setdefault((self._clipped(0, r), self._clipped(1, c)), []).append(row)
+        return [(self._cone(kinds), torch.tensor(members)) for kinds, members in rows.items()]
+
+    def _clipped(self, axis: int, position: int) -> int:
+        key = (axis, position)
+        if key not in self._kind:
+            graph, axes, target = self.whole.graph, self.whole.axes, self.whole.target
+            windows = _windows(graph, axes, target, (position, 0) if axis == 0 else (0, position))
+            assert windows is not None
+            spans = tuple(windows[index][axis] for index in self.whole.order)
+            if spans not in self._spans:
+                self._spans.append(spans)
+            self._kind[key] = self._spans.index(spans)
+        return self._kind[key]
+
+    def _cone(self, kinds: tuple[int, int]) -> Cone:
+        if kinds not in self._cones:
+            pairs = zip(*(self._spans[kind] for kind in kinds), strict=True)
+            windows = dict(zip(self.whole.order, pairs, strict=True))
+            self._cones[kinds] = Cone(self.whole.graph, self.whole.axes, self.whole.target, windows)
+        return self._cones[kinds]
 
 
 def _macs(node: Node, places: int) -> int:
@@ -129,10 +231,18 @@ def whole_macs(graph: Graph, target: int) -> int:
     )
 
 
-def cone(graph: Graph, axes: Sequence[Spatial], target: int) -> Cone | None:
-    """The windows below one unit of `target`; None where something on the way is global or has no windowed form."""
+def cones(graph: Graph, axes: Sequence[Spatial], target: int) -> Cones | None:
+    """The cones below the units of `target`; None where something on the way is global or has no windowed form."""
     if graph.aliased or axes[target] is None:
         return None
+    windows = _windows(graph, axes, target)
+    return None if windows is None else Cones(Cone(graph, axes, target, windows))
+
+
+def _windows(
+    graph: Graph, axes: Sequence[Spatial], target: int, position: tuple[int, int] | None = None
+) -> dict[int, Window] | None:
+    """The windows below one unit of `target`, clipped to the maps where it stands at `position`."""
     unit = Span(1, 0, 1)
     windows: dict[int, Window] = {target: (unit, unit)}
     for index in reversed(graph.ancestors(target)):
@@ -148,199 +258,51 @@ def cone(graph: Graph, axes: Sequence[Spatial], target: int) -> Cone | None:
                 if (have[0].slope, have[1].slope) != (rows.slope, columns.slope):
                     return None
                 rows, columns = rows.union(have[0]), columns.union(have[1])
+            spatial = axes[origin]
+            if position is not None and spatial is not None:
+                rows, columns = (
+                    rows.within(position[0], spatial[0].length),
+                    columns.within(position[1], spatial[1].length),
+                )
             windows[origin] = (rows, columns)
-    return Cone(graph, axes, target, windows)
+    return windows
 
 
 def _below(graph: Graph, axes: Sequence[Spatial], node: Node, window: Window) -> dict[int, Window] | None:
-    own, inputs = axes[node.index], node.inputs
-    if own is None or any(axes[i] is None for i in inputs):
+    found = reach(axes, node)
+    if found is None:
         return None
-    if node.op in SLIDES:
-        source = axes[inputs[0]]
-        assert source is not None
-        found = kernels(node, (source[0].length, source[1].length))
-        if found is None or not _plain_average(node) or (source[0].dim, source[1].dim) != (2, 3):
-            return None
-        return {inputs[0]: (window[0].below(found[0]), window[1].below(found[1]))}
-    if node.op not in POINTWISE | VIEWS | {"cat", "linear", "layer_norm", "softmax", "log_softmax"}:
-        return None
-    for origin in inputs:
-        for theirs, ours in zip(axes[origin] or (), own, strict=True):
-            moved = node.op in VIEWS and (theirs.start, theirs.jump) != (ours.start, ours.jump)
-            if theirs.length != ours.length or moved:
-                return None
-    return dict.fromkeys(inputs, window)
+    return dict.fromkeys(node.inputs, (window[0].below(found[0]), window[1].below(found[1])))
 
 
-def _plain_average(node: Node) -> bool:
-    """Average pooling divides by the same number everywhere (no padding left out of the count, no clipped window)."""
-    if node.op != "avg_pool2d":
-        return True
-    padding = argument(node, 3, "padding", 0)
-    padded = any(padding) if isinstance(padding, tuple) else bool(padding)
-    return not argument(node, 4, "ceil_mode", False) and (
-        not padded or bool(argument(node, 5, "count_include_pad", True))
-    )
-
-
-def _crop(tensor: Tensor, dims: tuple[int, int], have: Window, need: Window) -> Tensor:
+def fit(tensor: Tensor, dims: tuple[int, int], have: Window, need: Window, fill: float) -> Tensor:
+    """A window `have` cut and filled up to a window `need` of the same node."""
+    pads = [0] * (2 * tensor.dim())
     for dim, h, n in zip(dims, have, need, strict=True):
-        if h != n:
-            tensor = tensor.narrow(dim, n.offset - h.offset, n.size)
-    return tensor
+        first = min(max(h.offset, n.offset), h.offset + h.size)
+        stop = max(min(h.offset + h.size, n.offset + n.size), first)
+        tensor = tensor.narrow(dim, first - h.offset, stop - first)
+        place = 2 * (tensor.dim() - 1 - dim)  # `pad` counts from the last dimension
+        pads[place] = min(max(first - n.offset, 0), n.size) if stop > first else 0
+        pads[place + 1] = n.size - (stop - first) - pads[place]
+    return F.pad(tensor, pads, value=fill) if any(pads) else tensor
 
 
-def _spread(mask: Tensor, rank: int, dims: tuple[int, int]) -> Tensor:
-    """A (B, h, w) mask in the shape of a node's output."""
-    shape = [mask.shape[0]] + [1] * (rank - 1)
-    shape[dims[0]], shape[dims[1]] = mask.shape[1], mask.shape[2]
-    return mask.view(shape)
-
-
-def local(node: Node, sizes: tuple[int, int], dims: tuple[int, int]) -> Callable[..., Tensor]:
-    """The node's operation on windows: without padding, with shapes that fit a window of `sizes`."""
-    if node.op == "conv2d":
-        weight, bias = argument(node, 1, "weight"), argument(node, 2, "bias")
-        stride, dilation = argument(node, 3, "stride", 1), argument(node, 5, "dilation", 1)
-        return lambda x: F.conv2d(x, weight, bias, stride, 0, dilation, argument(node, 6, "groups", 1))
-    if node.op == "max_pool2d":
-        size = argument(node, 1, "kernel_size")
-        stride, dilation = argument(node, 2, "stride") or size, argument(node, 4, "dilation", 1)
-        return lambda x: F.max_pool2d(x, size, stride, 0, dilation)
-    if node.op == "avg_pool2d":
-        size = argument(node, 1, "kernel_size")
-        stride, divisor = argument(node, 2, "stride") or size, argument(node, 6, "divisor_override")
-        return lambda x: F.avg_pool2d(x, size, stride, divisor_override=divisor)
-    if node.op in {"adaptive_avg_pool2d", "adaptive_max_pool2d"}:
-        pool = F.avg_pool2d if node.op == "adaptive_avg_pool2d" else F.max_pool2d
-        return lambda x: pool(x, (x.shape[2] // sizes[0], x.shape[3] // sizes[1]))
-    if node.op in {"view", "reshape", "flatten", "unflatten"}:
-        shape = [-1, *node.shape[1:]]
-        shape[dims[0]], shape[dims[1]] = sizes
-        return lambda x: x.reshape(shape)
-    order = list(dict.fromkeys(node.inputs))
-    return lambda *inputs: node(dict(zip(order, inputs, strict=True)))
-
-
-class Travel:
-    """One batch of units over a cone: windows of chosen nodes, forward and backward.
-
-    `positions` (B, 2) of the target, on the CPU.
-    """
-
-    def __init__(self, cone: Cone, positions: Tensor) -> None:
-        self.cone, self.positions = cone, positions
-        self._outside: dict[int, Tensor | None] = {}
-
-    def _mask(self, index: int, need: Window, device: torch.device) -> Tensor | None:
-        if index not in self._outside:
-            self._outside[index] = self.cone.outside(index, self.positions)
-        mask = self._outside[index]
-        return None if mask is None else _crop(mask, (1, 2), self.cone.windows[index], need).to(device)
-
-    def inputs(self, node: Node, windows: Mapping[int, Tensor]) -> list[Tensor]:
-        """What `node` reads: its part of each input's window, padding in place where it slides over the border."""
-        read = []
-        for source, need in self.cone.needs(node).items():
-            dims = self.cone.dims(source)
-            part = _crop(windows[source], dims, self.cone.windows[source], need)
-            mask = self._mask(source, need, part.device) if node.op in SLIDES else None
-            if mask is not None:
-                fill = float("-inf") if "max_pool" in node.op else 0.0
-                part = part.masked_fill(_spread(mask, part.dim(), dims), fill)
-            read.append(part)
-        return read
-
-    def operation(self, node: Node) -> Callable[..., Tensor]:
-        """`node` on its windows."""
-        rows, columns = self.cone.windows[node.index]
-        return local(node, (rows.size, columns.size), self.cone.dims(node.index))
-
-    def forward(self, picture: Tensor) -> dict[int, Tensor]:
-        """Windows of all nodes from the windows of the picture (B, C, h, w)."""
-        windows = {0: picture}
-        for index in self.cone.order[1:]:
-            node = self.cone.graph.nodes[index]
-            windows[index] = self.operation(node)(*self.inputs(node, windows))
-        return windows
-
-    def backward(self, signal: Tensor, windows: Mapping[int, Tensor], rule: str, lrn: str) -> Tensor:
-        """Take `signal` (at the target, window of one unit) down to the picture: (B, C, h, w), zero outside it.
-
-        `windows` must hold what `saved` names.
-        """
-        signals = {self.cone.target: signal}
-        for index in reversed(self.cone.order[1:]):
-            node = self.cone.graph.nodes[index]
-            arrived = signals.pop(index)
-            below = self._adjoint(node, arrived, windows, rule, lrn)
-            for (source, need), part in zip(self.cone.needs(node).items(), below, strict=True):
-                self._deliver(signals, node, source, need, part)
-        mask = self._mask(0, self.cone.windows[0], signal.device)
-        return signals[0] if mask is None else signals[0].masked_fill(mask[:, None], 0.0)
-
-    def _deliver(self, signals: dict[int, Tensor], node: Node, source: int, need: Window, part: Tensor) -> None:
-        dims, have = self.cone.dims(source), self.cone.windows[source]
-        mask = self._mask(source, need, part.device) if node.op in SLIDES else None
-        if mask is not None:
-            part = part.masked_fill(_spread(mask, part.dim(), dims), 0.0)
-        if source not in signals and need == have:
-            signals[source] = part
-            return
-        if source not in signals:
-            shape = list(part.shape)
-            shape[dims[0]], shape[dims[1]] = have[0].size, have[1].size
-            signals[source] = _zeros(part, shape)
-        _crop(signals[source], dims, have, need).add_(part)
-
-    def _adjoint(
-        self, node: Node, signal: Tensor, windows: Mapping[int, Tensor], rule: str, lrn: str
-    ) -> Sequence[Tensor]:
-        if node.op == "conv2d":
-            weight, stride = argument(node, 1, "weight"), argument(node, 3, "stride", 1)
-            dilation, groups = argument(node, 5, "dilation", 1), argument(node, 6, "groups", 1)
-            return [F.conv_transpose2d(signal, weight, None, stride, 0, 0, groups, dilation)]
-        if is_rectifier(node.op, node.args, node.kwargs):
-            looks = rule in {"guided", "gradient"}
-            source = self._read(node, windows, signal)[0] if looks else signal
-            return [signal_rule(rule, self.operation(node), source)(signal)]
-        if node.op == "local_response_norm" and lrn != "gradient":
-            source = self._read(node, windows, signal)[0] if lrn == "scale" else signal
-            value = self.operation(node)(source) if lrn == "scale" else source
-            return [normaliser(lrn, source, value)(signal)]
-        distinct = len(set(node.inputs)) == len(node.inputs)
-        if node.op == "add" and distinct and not node.kwargs:
-            return [signal] + [signal.clone() for _ in node.inputs[1:]]
-        if node.op == "cat" and distinct:
-            dim = argument(node, 1, "dim", 0)
-            return torch.split(signal, [self.cone.graph.nodes[i].shape[dim] for i in node.inputs], dim)
-        if node.op == "batch_norm" and len(node.args) > 3 and node.args[3] is not None:
-            scale = node.args[3] * torch.rsqrt(node.args[2] + argument(node, 7, "eps", 1e-5))
-            return [signal * scale[:, None, None]]
-        if node.op == "dropout":
-            return [signal]
-        read = [part.detach().requires_grad_() for part in self._read(node, windows, signal)]
-        with torch.enable_grad():
-            output = self.operation(node)(*read)
-            return torch.autograd.grad(output, read, signal.expand_as(output))
-
-    def _read(self, node: Node, windows: Mapping[int, Tensor], signal: Tensor) -> list[Tensor]:
-        """The node's inputs where they were kept; where its adjoint does not look at them, any will do."""
-        if all(i in windows for i in node.inputs):
-            return self.inputs(node, windows)
-        blank = {}
-        for source, (rows, columns) in self.cone.needs(node).items():
-            shape = [signal.shape[0], *self.cone.graph.nodes[source].shape[1:]]
-            dims = self.cone.dims(source)
-            shape[dims[0]], shape[dims[1]] = rows.size, columns.size
-            blank[source] = _zeros(signal, shape)
-        return list(blank.values())
-
-
-def _zeros(like: Tensor, shape: Sequence[int]) -> Tensor:
-    layout = torch.channels_last if len(shape) == 4 else torch.contiguous_format
-    return torch.empty(tuple(shape), dtype=like.dtype, device=like.device, memory_format=layout).zero_()
+def _transposed(node: Node, signal: Tensor) -> Tensor:
+    """The adjoint of a convolution without padding."""
+    weight, stride, dilation, groups = (
+        argument(node, place, name, 1) for place, name in ((1, "weight"), (3, "stride"), (5, "dilation"), (6, "groups"))
+    )
+    step = pair(stride)[0]
+    if weight.shape[1] >= FEW or groups != 1 or step == 1 or pair(stride)[1] != step or pair(dilation) != (1, 1):
+        return F.conv_transpose2d(signal, weight, None, stride, 0, 0, groups, dilation)
+    # Outputs a stride apart depend on the same taps: a convolution with step² times the channels makes all of them.
+    high, wide = (-(-size // step) for size in weight.shape[2:])
+    phases = F.pad(weight, (0, wide * step - weight.shape[3], 0, high * step - weight.shape[2])).contiguous()
+    phases = phases.view(*weight.shape[:2], high, step, wide, step).permute(1, 3, 5, 0, 2, 4)
+    spread = F.conv2d(signal, phases.flatten(0, 2).flip(2, 3), None, 1, (high - 1, wide - 1))
+    rows, columns = ((n - 1) * step + size for n, size in zip(signal.shape[2:], weight.shape[2:], strict=True))
+    return F.pixel_shuffle(spread, step)[:, :, :rows, :columns]
 
 
 def saved(cone: Cone, rule: str, lrn: str) -> set[int]:

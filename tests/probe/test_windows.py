@@ -18,7 +18,7 @@ def assembled(found: Projected, like: Tensor) -> Tensor:
     for row, (top, left) in enumerate(found.top_left.tolist()):
         crop = found.crops[row]
         t, l = max(top, 0), max(left, 0)  # noqa: E741
-        b, r = min(top + crop.shape[1], height), min(left + crop.shape[2], width)
+        b, r = max(t, min(top + crop.shape[1], height)), max(l, min(left + crop.shape[2], width))
         pixels[row, :, t:b, l:r] = crop[:, t - top : b - top, l - left : r - left]
         outside = crop.clone()
         outside[:, t - top : b - top, l - left : r - left] = 0
@@ -44,7 +44,8 @@ def compare(
             return False
         values, pixels, _ = whole(net, x[units.picture], layer, selection, rule)
         scale = float(pixels.abs().max()) or 1.0
-        for found in (reverse._alone(x, layer, units), reverse._shared(x, {layer: units})[layer]):
+        for shared in (torch.tensor(False), torch.tensor(True)):
+            found = reverse._windowed(x, {layer: units}, shared.expand(len(x)))[layer]
             torch.testing.assert_close(found.values, values, rtol=0, atol=tolerance * max(1, float(values.abs().max())))
             torch.testing.assert_close(assembled(found, pixels), pixels, rtol=0, atol=tolerance * scale)
     return True
@@ -95,6 +96,16 @@ def test_real_architectures(name: str, layer: str, side: int) -> None:
             parameter.fill_(0.5)
     x = torch.randn(2, 3, side, side, dtype=torch.float64)
     assert compare(net.to(memory_format=torch.channels_last), layer, x, ("deconvnet", "gradient"), 1e-10)
+
+
+def test_padding_wider_than_the_kernel_and_pools_that_reach_beyond_the_map() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 23, 20, dtype=torch.float64)
+    only_padding = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 5, 1, padding=2), nn.ReLU())
+    uneven = nn.Sequential(nn.Conv2d(3, 4, (5, 7), 3, (2, 3)), nn.ReLU(), nn.MaxPool2d(3, 2, 1, ceil_mode=True))
+    strided = nn.Sequential(nn.Conv2d(3, 4, 4, 3, 1, dilation=2), nn.ReLU(), nn.Conv2d(4, 6, 3, 2, groups=2))
+    for net, layer in ((only_padding, "3"), (uneven, "2"), (strided, "2")):
+        assert compare(net.double(), layer, x, ("deconvnet", "guided", "gradient", "none"))
 
 
 def test_float32_agrees_to_rounding() -> None:
