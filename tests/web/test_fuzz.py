@@ -1,0 +1,109 @@
+"""Every route with anything at all: no failure of the server's, and always the headers. Schemathesis on the app."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from convscope.atlases.store import Atlas
+from convscope.web.app import app
+from convscope.web.guard import HEADERS
+from tests.web.conftest import network
+
+HOME = "http://127.0.0.1:8128"
+EASY = settings(max_examples=40, deadline=None, suppress_health_check=[*HealthCheck])
+
+
+@pytest.fixture(scope="module")
+def made(atlas: Atlas) -> Any:
+    return app(atlas, network())
+
+
+@pytest.fixture(scope="module")
+def client(made: Any) -> TestClient:
+    return TestClient(made, base_url=HOME, raise_server_exceptions=False, follow_redirects=False)
+
+
+@pytest.fixture(scope="module")
+def operations(made: Any) -> list[Any]:
+    """Every route as its schema describes it, which strings of any kind then fill."""
+    schema = schemathesis.openapi.from_dict(made.openapi())
+    schema.app = made
+    return [found.ok() for found in schema.get_all_operations()]
+
+
+@EASY
+@given(data=st.data())
+def test_no_route_fails(operations: list[Any], data: st.DataObject) -> None:
+    for operation in operations:
+        case = data.draw(operation.as_strategy())
+        answer = case.call(base_url=HOME, headers={"host": "127.0.0.1"})
+        assert answer.status_code < 500, f"{operation.label}: {answer.text}"
+        assert {name.lower(): value for name, value in HEADERS.items()}.items() <= {
+            name.lower(): value[0] if isinstance(value, list) else value for name, value in answer.headers.items()
+        }.items()
+
+
+texts = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(
+    [
+        "..",
+        "%00",
+        "9" * 400,
+        "-1",
+        "relu2",
+        "relu2:7",
+        "1e9",
+        "NaN",
+        "u" + "0" * 16,
+        "<b>",
+        "\x00",
+        "0",
+        "7",
+        "seen.png",
+    ]
+)
+
+
+@EASY
+@given(
+    path=st.lists(st.sampled_from(["picture", "layers", "pictures", "static", "relu2", "0"]) | texts, max_size=4),
+    query=st.dictionaries(
+        st.sampled_from(["layer", "channel", "row", "column", "top", "left", "side", "part", "label", "page", "token"]),
+        texts,
+    ),
+)  # fmt: skip
+def test_no_address_fails(client: TestClient, path: list[str], query: dict[str, str]) -> None:
+    answer = client.get("/" + "/".join(quote(part, safe="%") for part in path), params=query)
+    assert answer.status_code < 500, answer.text
+
+
+@EASY
+@given(layer=st.sampled_from(["relu1", "relu2"]), numbers=st.lists(st.integers(-30, 80), min_size=6, max_size=6))
+def test_no_question_fails(client: TestClient, layer: str, numbers: list[int]) -> None:
+    names = ("channel", "row", "column", "top", "left", "side")
+    query = {"layer": layer, **dict(zip(names, map(str, numbers), strict=True))}
+    for address in ("/picture/0", "/picture/0/map.png", "/picture/0/deconvnet.png", "/picture/0/patch.png"):
+        assert client.get(address, params=query).status_code in (200, 404)
+
+
+@EASY
+@given(data=st.binary(max_size=300), name=st.text(max_size=20), kind=st.sampled_from(["image/png", "text/html", ""]))
+def test_no_upload_fails(client: TestClient, data: bytes, name: str, kind: str) -> None:
+    try:
+        answer = client.post("/pictures/", files={"picture": (name, data, kind)})
+    except UnicodeEncodeError:
+        return
+    assert answer.status_code in (303, 400, 404, 422), answer.text
+
+
+@EASY
+@given(
+    body=st.binary(max_size=300), kind=st.sampled_from(["multipart/form-data", "multipart/form-data; boundary=x", "x"])
+)
+def test_no_body_fails(client: TestClient, body: bytes, kind: str) -> None:
+    answer = client.post("/pictures/", content=b"--x\r\n" + body, headers={"content-type": kind})
+    assert answer.status_code < 500, answer.text
