@@ -1,0 +1,114 @@
+"""The pictures that excite targets most, with how the score rose (METHODS A1-A4, P2-P5)."""
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from convscope.experiments.maximize import Optima
+from convscope.figures.grid import DPI, EMPTY, FAINT, canvas, fitted, heading, place, rgb
+from convscope.figures.svg import COOL
+from convscope.models.network import Network
+from convscope.probe.paint import sized
+
+Pixels = NDArray[np.uint8]
+Display = Literal["auto", "pixels", "standardised"]
+
+LEFT, GAP, HEAD = 28, 16, 46  # pixels: the margin, between tiles, above them
+CURVE, UNDER = 34, 84  # the height of a history, what stands below a tile
+SMALLEST, LARGEST = 128, 224  # sides of a tile
+
+
+def maximize(
+    network: Network,
+    found: Optima,
+    *,
+    display: Annotated[Display, "how values become colours [default: standardised from noise, else pixels]"] = "auto",
+    curves: Annotated[bool, "draw how the score rose"] = True,
+) -> Figure:
+    """A tile for every optimum, its score over the steps below it; with several starts or seeds, or something to
+    compare with, a row for every target, the original first (METHODS P3). What was skipped stays blank.
+
+    "standardised" is (x - mean) / std · 0.1 + 0.5 of each picture's own mean and deviation (V5); "pixels" shows what a
+    picture of these values would look like.
+    """
+    each = len(set(zip(found.starts, found.seeds, strict=True)))
+    compared = found.originals is not None
+    columns = each + compared if each + compared > 1 else min(math.ceil(math.sqrt(len(found.targets))), 8)
+    side = min(max(max(found.pictures.shape[2:]), SMALLEST), LARGEST)
+    lines = math.ceil(len(found.targets) * (1 + compared / each) / columns)
+    across, down = side + GAP, side + UNDER - (0 if curves else CURVE)
+    figure = canvas(max(2 * LEFT + columns * across - GAP, 420), HEAD + lines * down)
+    heading(figure, f"What excites {network.name} most", LEFT, 26)
+    for row in range(len(found.targets)):
+        line, column = divmod(row, each) if compared or each > 1 else divmod(row, columns)
+        left, top = LEFT + (column + compared) * across, HEAD + 18 + line * down
+        if compared and column == 0 and found.originals is not None:
+            original = _pixels(network, found.originals[row])
+            place(figure, fitted(original, side), LEFT, top, title=f"{found.targets[row].name}: a picture")
+        tile = _tile(network, found, row, display)
+        place(figure, fitted(tile, side), left, top, title=_title(found, row, each > 1, compared))
+        if curves:
+            _curve(figure, found, row, (left, top + side + 4, side))
+    return figure
+
+
+def _title(found: Optima, row: int, several: bool, compared: bool) -> str:
+    parts = [] if compared and several else [found.targets[row].name]
+    if several or compared:
+        parts.append(f"from {found.starts[row].replace('-', ' ')}")
+    if len(set(found.seeds)) > 1:
+        parts.append(f"seed {found.seeds[row]}")
+    if found.status[row] in ("stuck", "skipped"):
+        parts.append(found.status[row])
+    return ", ".join(parts)
+
+
+def _tile(network: Network, found: Optima, row: int, display: Display) -> Pixels:
+    picture = found.pictures[row]
+    if found.status[row] == "skipped":
+        return np.full((1, 1, 3), rgb(EMPTY), np.uint8)
+    how, free = found.how, found.starts[row] == "noise"
+    tame = how.paint == "fourier" or how.clip or how.norm or how.l2
+    if display == "standardised" or (display == "auto" and free and not tame):
+        return standardised(picture)
+    return _pixels(network, picture)
+
+
+def standardised(picture: Tensor) -> Pixels:
+    """A picture (C, H, W) of any scale as (H, W, 3): mean at mid-grey, deviation a tenth of full contrast (V5)."""
+    values = picture.double()
+    deviation = values.std(unbiased=False)
+    values = (values - values.mean()) / torch.where(deviation > 0, deviation, 1.0) * 0.1 + 0.5
+    return _bytes(values)
+
+
+def _pixels(network: Network, picture: Tensor) -> Pixels:
+    """A picture (C, H, W) in network space, of any size, as (H, W, 3)."""
+    size = (picture.shape[1], picture.shape[2])
+    mean, std = (sized(network.transform.cropped(t), size) for t in (network.mean, network.std))
+    return _bytes(picture.float() * std + mean)
+
+
+def _bytes(values: Tensor) -> Pixels:
+    shown = values.clamp(0, 1).mul(255).round().to(torch.uint8).expand(3, -1, -1)
+    return np.ascontiguousarray(shown.permute(1, 2, 0).numpy())
+
+
+def _curve(figure: Figure, found: Optima, row: int, where: tuple[float, float, float]) -> None:
+    """The score over the steps, with its first and last value."""
+    left, top, side = where
+    width, height = figure.get_size_inches() * DPI
+    scores = found.history["score"][row].numpy()
+    axes = figure.add_axes((left / width, 1 - (top + CURVE) / height, side / width, CURVE / height))
+    axes.plot(scores, color=COOL, lw=1.2)
+    axes.set_axis_off()
+    axes.margins(0.01, 0.15)
+    words = f"{scores[0]:.3g} → {scores[-1]:.3g}"
+    if "probability" in found.history and torch.isfinite(found.history["probability"][row, -1]):
+        words += f", P = {float(found.history['probability'][row, -1]):.2g}"
+    heading(figure, words, left, top + CURVE + 14, size=8.5, colour=FAINT)

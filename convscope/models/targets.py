@@ -1,0 +1,74 @@
+"""What of a network is to be excited: a unit, a channel, a class or a whole layer.
+
+targets(network, ["relu5:42", "relu3:7@2,2", "stop_sign", "relu4"])
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from torch import Tensor
+
+from convscope.errors import ArgumentError
+from convscope.models.network import Network
+from convscope.probe.address import Unit, parse
+from convscope.probe.graph import Graph
+
+
+@dataclass(frozen=True)
+class Target:
+    """A class (its logit) by `name`, a unit, or, with no unit, all of `layer`."""
+
+    name: str
+    layer: str
+    unit: Unit | None
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise UnitError or ArgumentError unless a layer of this output shape has it."""
+        if len(shape) not in (2, 4):
+            raise ArgumentError("targets", self.name, f"the output of {self.layer} is of shape {shape}, not maps")
+        if self.unit:
+            self.unit.check(shape)
+
+    def score(self, outputs: Tensor) -> Tensor:
+        """Of outputs (C, h, w) or (C,): the unit's value, the mean of its map, or half the squared norm of all."""
+        if self.unit is None:
+            return outputs.square().sum() / 2
+        output = outputs[self.unit.channel]
+        where = self.unit.position
+        return output[where] if isinstance(where, tuple) and output.dim() == 2 else output.mean()
+
+
+def targets(network: Network, names: Sequence[str | Unit] | str | Unit) -> list[Target]:
+    """What `names` stand for: `layer:channel[@row,column]`, a class, or a layer; a layer's name goes before a class's.
+
+    Raises ArgumentError for a name of nothing (with the nearest), LayerError and UnitError.
+    """
+    several = [names] if isinstance(names, str | Unit) else list(names)
+    if not several:
+        raise ArgumentError("targets", names, "expected at least one")
+    graph = network.graph()
+    found = [_target(network, graph, each) for each in several]
+    for target in found:
+        target.check(graph.node(target.layer).shape)
+    return found
+
+
+def output_layer(graph: Graph) -> str | None:
+    """The layer whose output is the network's own."""
+    return next((name for name, index in graph.taps.items() if index == graph.output), None)
+
+
+def _target(network: Network, graph: Graph, name: str | Unit) -> Target:
+    classes, last = network.classes or (), output_layer(graph)
+    if isinstance(name, Unit) or ":" in name:
+        unit = parse(name)
+        is_class = unit.layer == last and unit.channel < len(classes)
+        return Target(classes[unit.channel] if is_class else str(unit), unit.layer, unit)
+    if name in graph.taps or f"{name}#0" in graph.taps:
+        return Target(name, name, None)
+    if name in classes and last is not None:
+        return Target(name, last, Unit(last, classes.index(name)))
+    near = get_close_matches(name, [*graph.taps, *classes], n=3, cutoff=0.5) or [*graph.taps][:3]
+    expected = 'expected layer:channel, as "relu5:42", a layer or a class'
+    raise ArgumentError("targets", name, f"{expected}; the nearest are {', '.join(near)}")
