@@ -57,7 +57,7 @@ def command(name: str) -> Any:
     """The command of an experiment, `name` as the command line spells it, with its arguments and options."""
     own = name.replace("-", "_")
     chosen = experiment(own)
-    parameters = [_parameter(field, field is _last(chosen.inputs)) for field in chosen.fields]
+    parameters = [_parameter(field, chosen.several(field)) for field in chosen.fields]
     default = f"out/{name}"
     out = typer.Option("-o", "--out", metavar="OUT", help="folder for the results")
     quiet = typer.Option("--quiet", help="no progress bars; what was skipped is still reported")
@@ -80,10 +80,6 @@ def command(name: str) -> Any:
     return typer.main.get_command(single)
 
 
-def _last(fields: tuple[Field, ...]) -> Field | None:
-    return [field for field in fields if field.positional][-1]
-
-
 def _first(text: str) -> str:
     """The first paragraph."""
     return text.split("\n\n")[0]
@@ -100,10 +96,9 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _parameter(field: Field, last: bool) -> inspect.Parameter:
-    """A field as an argument, where it is positional, or an option. Only the last argument takes several values."""
+def _parameter(field: Field, several: bool) -> inspect.Parameter:
+    """A field as an argument, where it is positional, or an option, which takes `several` values or one."""
     kind = TYPES.get(field.kind, str)
-    several = field.many and (last or not field.positional)
     if field.positional:
         metavar = METAVARS.get(field.kind, field.name.removesuffix("s").upper())
         spelling = typer.Argument(metavar=metavar, help=_help(field) if field.kind != "network" else NETWORK)

@@ -40,10 +40,23 @@ class Experiment:
         """All of them, in the order of a command."""
         return (*self.inputs, *self.display)
 
+    def several(self, field: Field) -> bool:
+        """Whether its command takes several values here: of the arguments only the last can."""
+        last = [one for one in self.inputs if one.positional][-1]
+        return field.many and (field is last or not field.positional)
+
     @property
     def text(self) -> str:
         """What it does, as its documentation says."""
         return inspect.getdoc(self.run) or ""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A picture in memory, a float tensor (1, C, H, W), or a file, with the name that a result is to give it."""
+
+    name: str
+    value: Any
 
 
 @dataclass(frozen=True)
@@ -84,7 +97,7 @@ def perform(name: str, values: Values, out: str | Path) -> Done:
     from convscope.results import Result, write
 
     chosen = experiment(name)
-    settings = {field.name: _read(field, values.get(field.name)) for field in chosen.fields}
+    settings = {field.name: read(field, values.get(field.name)) for field in chosen.fields}
     given = {field.name: _opened(field, settings[field.name]) for field in chosen.fields}
     given = {key: value for key, value in given.items() if value is not None}
     found = chosen.run(**{field.name: given[field.name] for field in chosen.inputs if field.name in given})
@@ -109,8 +122,8 @@ def perform(name: str, values: Values, out: str | Path) -> Done:
     return Done(folder, getattr(found, "text", ""), skipped)
 
 
-def _read(field: Field, value: Any) -> Any:
-    """A value of a parameter, from text where it is text; its default for None."""
+def read(field: Field, value: Any) -> Any:
+    """A value of a parameter, from text where it is text; its default for None. Raises ArgumentError."""
     if value is None or value == [] or value == ():
         if not field.optional:
             raise ArgumentError(field.name, value, "expected a value")
@@ -148,14 +161,25 @@ def _opened(field: Field, value: Any) -> Any:
 
         return images(value)
     if field.kind in ("picture", "pictures"):
-        return [_picture(each) for each in value] if isinstance(value, list) else _picture(value)
-    return value
+        return _pictures(value) if isinstance(value, list) else _picture(value)
+    return value.value if isinstance(value, Named) else value
+
+
+def _pictures(values: list[Any]) -> Any:
+    """Several pictures; tensors as one (N, C, H, W)."""
+    from torch import Tensor, cat
+
+    opened = [_picture(each) for each in values]
+    named = all(isinstance(each, Named) and isinstance(each.value, Tensor) for each in values)
+    return cat(opened) if named and opened else opened
 
 
 def _picture(value: Any) -> Any:
     """A picture, found in the bundled gallery where it is spelled `gallery/...` and no such file is here."""
     from convscope.data.sources import GALLERY
 
+    if isinstance(value, Named):
+        return value.value
     inside, is_file = Path(str(value)), isinstance(value, str | Path)
     bundled = is_file and inside.parts[:1] == ("gallery",) and ".." not in inside.parts and not inside.exists()
     return GALLERY.joinpath(*inside.parts[1:]) if bundled else value

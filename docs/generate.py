@@ -15,7 +15,19 @@ import typer
 from matplotlib.figure import Figure
 from PIL.Image import Image
 
-from convscope import Network, activations, diagnose, evolution, images, invariance, load, project, redundancy, train
+from convscope import (
+    Network,
+    activations,
+    diagnose,
+    evolution,
+    images,
+    invariance,
+    load,
+    maximize,
+    project,
+    redundancy,
+    train,
+)
 from convscope.cli import app
 from convscope.commands import command as complete
 from convscope.data.sources import GALLERY

@@ -30,9 +30,7 @@ def margin(side: int) -> int:
 
 def cover(image: Image.Image, height: int, width: int) -> Image.Image:
     """The centre (height, width) of the picture scaled, aspect kept, until it just covers that box (T1, steps 2, 3)."""
-    scale = max(width / image.width, height / image.height)
-    wide, high = max(width, round(image.width * scale)), max(height, round(image.height * scale))
-    left, top = (wide - width) // 2, (high - height) // 2
+    wide, high, left, top = _covering(image.width, image.height, width, height)
     if wide * high >= ELONGATED * width * height:
         warnings.warn(
             f"a picture of {image.width} x {image.height}: its centre crop drops more than 90 %", stacklevel=2
@@ -44,6 +42,15 @@ def cover(image: Image.Image, height: int, width: int) -> Image.Image:
     if (wide, high) != image.size:
         image = image.resize((wide, high), Image.Resampling.BILINEAR)  # Pillow's is antialiased
     return image.crop((left, top, left + width, top + height))
+
+
+def _covering(own_width: int, own_height: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """The size (width, height) that a picture of its own size is scaled to so as to cover a box, and where in that the
+    box begins (left, top).
+    """
+    scale = max(width / own_width, height / own_height)
+    wide, high = max(width, round(own_width * scale)), max(height, round(own_height * scale))
+    return wide, high, (wide - width) // 2, (high - height) // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +121,16 @@ class Preprocess:
         value -= self.cropped(self.mean_table).permute(1, 2, 0).numpy()
         value /= self.cropped(self.std_table).permute(1, 2, 0).numpy()
         return torch.from_numpy(value).permute(2, 0, 1)
+
+    def located(self, box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """Where a box (top, left, bottom, right) of a picture of `size` (width, height) lies in the centre crop."""
+        wide, high, left, top = _covering(*size, self.resized[1], self.resized[0])
+        top, left = (
+            top + (self.resized[0] - self.input_size[1]) // 2,
+            left + (self.resized[1] - self.input_size[2]) // 2,
+        )
+        down, across = high / size[1], wide / size[0]
+        return box[0] * down - top, box[1] * across - left, box[2] * down - top, box[3] * across - left
 
     def cropped(self, table: Tensor) -> Tensor:
         """A mean or std table at the centre crop: (C, H, W), or (C, 1, 1) as it is."""

@@ -1,8 +1,8 @@
 """Whom the server answers: names, origins, the token, sizes, and what every answer forbids."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
