@@ -34,6 +34,7 @@ from convscope.data.sources import GALLERY
 from convscope.demo import FIVE
 from convscope.experiments import EXPERIMENTS
 from convscope.figures.activations import activations as draw_activations
+from convscope.figures.correspondence import correspondence as draw_correspondence
 from convscope.figures.diagnose import diagnose as draw_diagnosis
 from convscope.figures.evolution import evolution as draw_evolution
 from convscope.figures.invariance import invariance as draw_invariance
@@ -125,6 +126,8 @@ def main() -> None:
     draw_diagnosis(net, diagnose(net, gallery)).savefig(DOCS / "images/diagnose.png", format="png")
     repeated = redundancy(net, gallery)
     draw_redundancy(net, repeated).savefig(DOCS / "images/redundancy.png", format="png")
+    alike = correspondence(net, "gallery", "faces", count=5)
+    draw_correspondence(net, alike).savefig(DOCS / "images/correspondence.png", format="png")
     five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
     draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")

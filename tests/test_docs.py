@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     "README.md",
     "docs/activations.md",
+    "docs/correspondence.md",
     "docs/diagnose.md",
     "docs/redundancy.md",
     "docs/invariance.md",
