@@ -65,6 +65,22 @@ def test_every_size_is_that_of_a_live_pass(base: str, sizes: tuple[int, ...]) ->
         assert tuple(step["kernel"]) == kernel
 
 
+@pytest.mark.parametrize(
+    ("base", "sizes", "parameters"),
+    [("m5", [14, 7, 4, 2], 53_002), ("m6", [112, 56, 28, 14, 7, 3, 2, 1], 258_693)],
+)
+def test_the_student_convnets_are_drawn_from_a_live_pass(base: str, sizes: list[int], parameters: int) -> None:
+    module = build({"base": base})
+    net = Network(module, (module.architecture["channels"], *[module.architecture["side"]] * 2), 0.0, 1.0)
+    drawn = architecture(net)
+    steps = [step for stage in drawn.facts["stages"] for step in stage["steps"]]
+    outputs = run(net.working("cpu"), torch.zeros(1, *net.input_size), [step["layer"] for step in steps])
+    assert all(outputs[s["layer"]][0].numel() == s["maps"] * s["height"] * s["width"] for s in steps)
+    assert [step["height"] for step in steps if "kernel" in step] == sizes
+    assert drawn.facts["parameters"] == parameters
+    ElementTree.fromstring(drawn.svg)
+
+
 def test_the_architecture_is_named_by_its_layers_and_counts_parameters() -> None:
     net = network("alexnet")
     facts = architecture(net).facts
