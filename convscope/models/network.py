@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from convscope.data.preprocess import Preprocess
@@ -221,7 +221,8 @@ def save(network: Network, path: str | Path, architecture: Mapping[str, Any], re
     tensors["transform.mean"], tensors["transform.std"] = network.mean.contiguous(), network.std.contiguous()
     part = path.with_name(path.name + ".part")
     try:
-        save_file(tensors, part, metadata={"convscope": json.dumps(header, sort_keys=True)})
+        # Not `save_file`, which leaves files that only their owner can read.
+        part.write_bytes(serialised(tensors, {"convscope": json.dumps(header, sort_keys=True)}))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

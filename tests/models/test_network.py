@@ -110,6 +110,8 @@ def test_saved_networks_come_back(tmp_path) -> None:
     assert (back.classes, back.name, back.recipe["epochs"], back.resize) == (net.classes, "small", 3, net.resize)
     torch.testing.assert_close(back.mean, net.mean)
     assert [p.name for p in tmp_path.iterdir()] == ["small.safetensors"]
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode, "anybody whom the umask lets in can read it"
 
 
 def test_weights_of_another_architecture_name_keys_and_shapes(tmp_path) -> None:
