@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from convscope.data.sources import images
     from convscope.errors import ConvscopeError
     from convscope.experiments.activations import activations
+    from convscope.experiments.correspondence import correspondence
     from convscope.experiments.diagnose import diagnose
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
@@ -39,6 +40,7 @@ __all__ = [
     "Snapshots",
     "activations",
     "atlas",
+    "correspondence",
     "diagnose",
     "evaluate",
     "evolution",
@@ -62,6 +64,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "Snapshots": "training.callbacks",
     "activations": "experiments.activations",
     "atlas": "atlases.build",
+    "correspondence": "experiments.correspondence",
     "diagnose": "experiments.diagnose",
     "evaluate": "training.evaluate",
     "evolution": "experiments.evolution",

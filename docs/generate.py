@@ -18,6 +18,7 @@ from PIL.Image import Image
 from convscope import (
     Network,
     activations,
+    correspondence,
     diagnose,
     evolution,
     images,

@@ -12,7 +12,7 @@ ROOT = Path(str(convscope.__file__)).parent
 
 FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from left to right)
     "": (0, ["errors", "progress", "device", "pictures", "results", "parameters"]),
-    "data": (1, ["preprocess", "warp", "sources", "means", "splits", "overlap"]),
+    "data": (1, ["preprocess", "warp", "parts", "sources", "means", "splits", "overlap"]),
     "probe": (
         1,
         [
@@ -37,11 +37,14 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "likeness",
         ],
     ),
-    "models": (2, ["zfnet", "alexnet", "student", "variants", "network", "catalog", "targets", "snapshots"]),
+    "models": (
+        2,
+        ["zfnet", "alexnet", "student", "variants", "network", "vgg16", "catalog", "targets", "snapshots"],
+    ),
     "atlases": (3, ["tally", "scan", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
         3,
-        ["recipe", "choose", "squares", "feed", "weights", "evaluate", "module", "callbacks", "run"],
+        ["recipe", "choose", "squares", "feed", "weights", "evaluate", "readings", "module", "callbacks", "run"],
     ),
     "experiments": (4, []),  # strangers to one another
     "figures": (
@@ -56,6 +59,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "grid",
             "evolution",
             "invariance",
+            "correspondence",
             "filters",
             "activations",
             "diagnose",

@@ -2,6 +2,7 @@
 
 EXPERIMENTS = {
     "activations": "convscope.experiments.activations",
+    "correspondence": "convscope.experiments.correspondence",
     "diagnose": "convscope.experiments.diagnose",
     "evolution": "convscope.experiments.evolution",
     "invariance": "convscope.experiments.invariance",

@@ -16,14 +16,23 @@ from convscope.pictures import display
 
 Pixels = NDArray[np.uint8]
 Contrast = Literal["max", "percentile"]
+Shown = Literal["signed", "saliency"]
 
 SIDE, LEFT, GAP = 200, 28, 14  # pixels of a tile, the margin, between tiles
 
 
 def project(
-    network: Network, found: Projection, *, contrast: Annotated[Contrast, "what becomes full contrast"] = "max"
+    network: Network,
+    found: Projection,
+    *,
+    contrast: Annotated[Contrast, "what becomes full contrast"] = "max",
+    shown: Annotated[Shown, "projections with their signs, or the largest size over the colours"] = "signed",
 ) -> Figure:
-    """A row for each unit: the picture, what the unit sees of it, and its projections by unpooling (V2, V5)."""
+    """A row for each unit: the picture, what the unit sees of it, and its projections by unpooling (V2, V5).
+
+    "saliency" shows the largest |projection| over the channels, black where it is 0: with the rule "gradient", the
+    saliency map of Simonyan et al. (METHODS A2).
+    """
     ways = list(dict.fromkeys(found.unpool))
     units = len(found.units) // len(ways)
     columns = 2 + len(ways)
@@ -37,11 +46,21 @@ def project(
         tiles = {"what the unit sees": cut(picture, box)}
         for way, row in zip(ways, same, strict=True):
             part = cut(found.pixels[row].permute(1, 2, 0).numpy(), box, fill=0)
-            tiles[f"what excited it ({way})"] = display(_channels_first(part), contrast=contrast)
+            values = _channels_first(part)
+            if shown == "saliency":
+                tiles[f"saliency ({way})"] = saliency(values, contrast=contrast)
+            else:
+                tiles[f"what excited it ({way})"] = display(values, contrast=contrast)
         _outlined(figure, picture, box, LEFT, top + 32)
         for column, (name, tile) in enumerate(tiles.items(), 1):
             place(figure, fitted(tile, SIDE), LEFT + column * (SIDE + GAP), top + 32, title=name)
     return figure
+
+
+def saliency(pixels: torch.Tensor, *, contrast: Contrast = "max") -> Pixels:
+    """The largest |value| over the channels of (C, H, W), as (H, W, 3) from black at 0 (METHODS A2)."""
+    shown = display(pixels.abs().amax(0, keepdim=True), contrast=contrast).astype(np.int16)
+    return ((shown - 128).clip(0) * 255 // 127).astype(np.uint8)
 
 
 def _channels_first(pixels: NDArray[Any]) -> torch.Tensor:

@@ -4,6 +4,7 @@
     load("torchvision:vgg16")                 # its published weights, downloaded by torchvision on first use
     load("torchvision:vgg16@random")          # random weights, the same at every load
     load("torchvision:vgg16@weights.pth")     # a state dict from disk
+    load("keras:vgg16@vgg16.npz")             # VGG16 as Keras has it (METHODS M7)
     load("timm:resnet18.a1_in1k")             # with the extra convscope[timm]
     load("model.safetensors")                 # written by `train`
     load("py:package.module:function")        # what your function returns: a Network, or a module
@@ -29,6 +30,7 @@ from convscope.device import seeded
 from convscope.errors import ArgumentError, NetworkError, WeightsError
 from convscope.models.network import Network, load_state, read
 from convscope.models.variants import build
+from convscope.models.vgg16 import vgg16
 
 ASSETS = Path(__file__).parent.parent / "assets"
 SPELLINGS = (
@@ -128,7 +130,18 @@ def _python(where: str, weights: str | None) -> Network:
     return made
 
 
-LOADERS: dict[str, Callable[[str, str | None], Network]] = {"torchvision": _torchvision, "timm": _timm, "py": _python}
+def _keras(name: str, weights: str | None) -> Network:
+    if name != "vgg16":
+        raise ArgumentError("network", f"keras:{name}", "expected vgg16, the only one of Keras' here")
+    return vgg16(weights)
+
+
+LOADERS: dict[str, Callable[[str, str | None], Network]] = {
+    "torchvision": _torchvision,
+    "timm": _timm,
+    "keras": _keras,
+    "py": _python,
+}
 
 
 def _near(name: str, known: list[str]) -> str:

@@ -61,4 +61,6 @@ def opened(file: str | Path, builder: Builder | None = None) -> Network:
             raise ArgumentError("builder", type(made).__name__, "expected a function that makes a torch.nn.Module")
         return copy.deepcopy(made)  # a function may give the same module twice, and every epoch needs its own
 
-    return read(file, module)
+    found = read(file, module)
+    found.spec = str(file) if builder is None else None
+    return found

@@ -35,6 +35,19 @@ CASES = {
             ({0: "no-picture.png"}, "no-picture.png"),
         ],
     ),
+    "correspondence": Case(
+        lambda net, picture: convscope.correspondence(net, "gallery", "faces", count=2, draws=1, layers=["relu"]),
+        ["gallery", "faces", "--count", "3", "--draws", "2"],
+        [
+            ({1: "none.csv"}, "none.csv: no table of boxes"),
+            ({1: "no-picture.png"}, "expected the columns image, part"),
+            ({0: "picture.png"}, "not among the pictures of picture.png"),
+            ({3: "1"}, "count is 1: expected 2 to 12"),
+            ({5: "0"}, "draws is 0"),
+            ({2: "--fill", 3: "red"}, "fill"),
+            ({2: "--layers", 3: "rleu"}, "the nearest are relu"),
+        ],
+    ),
     "evolution": Case(
         lambda net, picture: convscope.evolution([(1, net), (2, net)], picture, available=True),
         ["RUN", "PICTURE", "--builder", "py:tests.contract.cases:network", "--epochs", "1", "--epochs", "2"],

@@ -103,7 +103,7 @@ def test_networks_from_the_users_code(tmp_path, monkeypatch) -> None:
         ("torchvision:vgg61@random", "no such model; the nearest are vgg"),
         ("timm:resnet81@random", "no such model; the nearest are resnet"),
         ("py:mine", 'expected "py:package.module:function"'),
-        ("keras:vgg16", 'expected "zfnet128", "torchvision:NAME"'),
+        ("caffe:vgg16", 'expected "zfnet128", "torchvision:NAME"'),
     ],
 )
 def test_spellings_that_name_nothing(spelling: str, words: str) -> None:
