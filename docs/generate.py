@@ -23,6 +23,7 @@ from convscope import (
     evolution,
     images,
     invariance,
+    linear_probe,
     load,
     maximize,
     project,
@@ -32,13 +33,14 @@ from convscope import (
 from convscope.cli import app
 from convscope.commands import command as complete
 from convscope.data.sources import GALLERY
-from convscope.demo import FIVE
+from convscope.demo import FEW, FIVE
 from convscope.experiments import EXPERIMENTS
 from convscope.figures.activations import activations as draw_activations
 from convscope.figures.correspondence import correspondence as draw_correspondence
 from convscope.figures.diagnose import diagnose as draw_diagnosis
 from convscope.figures.evolution import evolution as draw_evolution
 from convscope.figures.invariance import invariance as draw_invariance
+from convscope.figures.linear_probe import linear_probe as draw_layers
 from convscope.figures.maximize import maximize as draw_optima
 from convscope.figures.project import project as draw_projection
 from convscope.figures.redundancy import redundancy as draw_redundancy
@@ -131,6 +133,8 @@ def main() -> None:
     draw_correspondence(net, alike).savefig(DOCS / "images/correspondence.png", format="png")
     five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
     draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
+    probed = linear_probe(net, gallery, exclude=FEW, train=2, folds=3)
+    draw_layers(net, probed).savefig(DOCS / "images/linear-probe.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
     optima = maximize(net, OPTIMA)
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")

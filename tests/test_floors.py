@@ -12,7 +12,10 @@ ROOT = Path(str(convscope.__file__)).parent
 
 FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from left to right)
     "": (0, ["errors", "cache", "progress", "device", "pictures", "results", "parameters"]),
-    "data": (1, ["preprocess", "warp", "parts", "sources", "means", "splits", "overlap"]),
+    "data": (
+        1,
+        ["preprocess", "warp", "parts", "sources", "means", "splits", "overlap", "contents", "published", "protocols"],
+    ),
     "probe": (
         1,
         [
@@ -44,7 +47,21 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
     "atlases": (3, ["tally", "scan", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
         3,
-        ["recipe", "choose", "squares", "feed", "weights", "evaluate", "readings", "module", "callbacks", "run"],
+        [
+            "recipe",
+            "choose",
+            "squares",
+            "feed",
+            "weights",
+            "evaluate",
+            "readings",
+            "module",
+            "callbacks",
+            "run",
+            "linear",
+            "features",
+            "folds",
+        ],
     ),
     "experiments": (4, []),  # strangers to one another
     "figures": (
@@ -64,6 +81,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "activations",
             "diagnose",
             "redundancy",
+            "linear_probe",
             "maximize",
             "overlap",
             "paper",

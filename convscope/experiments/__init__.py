@@ -6,6 +6,7 @@ EXPERIMENTS = {
     "diagnose": "convscope.experiments.diagnose",
     "evolution": "convscope.experiments.evolution",
     "invariance": "convscope.experiments.invariance",
+    "linear_probe": "convscope.experiments.linear_probe",
     "maximize": "convscope.experiments.maximize",
     "project": "convscope.experiments.project",
     "redundancy": "convscope.experiments.redundancy",
