@@ -37,9 +37,9 @@ def hog(x: Tensor, *, cell: int = 8, block: int = 2, bins: int = 9, soft: bool =
     given = votes(x.sqrt() if root else x, bins, signed=False, soft=soft)
     kernel = _shares(cell, block, soft).to(given)
     found = F.conv2d(given.flatten(0, 1)[:, None], kernel, stride=cell)  # (N * bins, block², rows, columns)
-    found = found.unflatten(0, (-1, bins)).permute(0, 3, 4, 2, 1)  # (N, rows, columns, block², bins)
+    found = found.view(len(x), bins, *found.shape[1:]).permute(0, 3, 4, 2, 1)  # (N, rows, columns, block², bins)
     found = _unit(_unit(found).clamp(max=CLIP))
-    return found.unflatten(3, (block, block))
+    return found.reshape(*found.shape[:3], block, block, bins)
 
 
 def uoctti(x: Tensor, *, cell: int = 8) -> Tensor:
