@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.feature import hog
 from torch import Tensor
 
 from convscope.cache import Cache
@@ -31,6 +30,7 @@ from convscope.data.sources import Pictures, batches
 from convscope.device import resolve
 from convscope.errors import DataError
 from convscope.models.network import Network
+from convscope.probe.hog import hog
 from convscope.probe.record import run
 from convscope.progress import progress
 
@@ -155,8 +155,10 @@ def _size(network: Network, layer: str) -> int:
 
 def _hog(network: Network, inputs: Tensor) -> Tensor:
     """Descriptors (N, size) of inputs in network space."""
-    drawn = (network.transform.picture(each) for each in inputs)
-    return torch.stack([torch.from_numpy(hog(each, cells_per_block=(2, 2), channel_axis=2)).float() for each in drawn])
+    std, mean = (
+        network.transform.cropped(table) for table in (network.transform.std_table, network.transform.mean_table)
+    )
+    return hog((inputs.float() * std + mean).clamp(0, 1)).flatten(1)
 
 
 @torch.inference_mode()

@@ -97,7 +97,7 @@ CASES = {
             ({4: "0"}, "folds is 0"),
             ({6: "rleu"}, "the nearest are relu"),
             ({8: "tree"}, "expected svm or softmax"),
-            ({10: "emu"}, "no such file with a list"),
+            ({10: "unicorn"}, "no such file with a list"),
             ({3: "--test-cap", 4: "0"}, "test_cap is 0"),
         ],
     ),

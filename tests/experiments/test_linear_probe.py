@@ -60,9 +60,8 @@ def test_the_layer_that_sees_colour_tells_colours_apart() -> None:
 
 
 def test_one_fold_has_no_deviation() -> None:
-    found = linear_probe(network(), pictures(4), train=2, folds=1, classifiers=["softmax"], layers=["1", "HOG"])
-    assert [row["std"] for row in found.rows] == [None, None]
-    assert list(found.sizes.values()) == [192, 0] or found.sizes["1"] == 192
+    found = linear_probe(network(), pictures(4), train=2, folds=1, classifiers=["softmax"], layers=["1"])
+    assert [row["std"] for row in found.rows] == [None]
     draw(network(), found)
 
 

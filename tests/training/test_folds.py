@@ -1,4 +1,4 @@
-"""The protocol of transfer: means over classes, folds that follow from paths, parts that outlive a stop (METHODS E0)."""
+"""The protocol of transfer: means over classes, folds that follow from paths, parts that outlive a stop (E0)."""
 
 from collections.abc import Callable
 from pathlib import Path
