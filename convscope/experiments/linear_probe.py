@@ -17,7 +17,7 @@ from convscope.data.published import LAYERWISE
 from convscope.data.sources import images as open_images
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
-from convscope.parameters import Images, Kind
+from convscope.parameters import Folder, Images
 from convscope.results import against
 from convscope.training.features import features, kept
 from convscope.training.folds import Measured, labelled_task, measured
@@ -92,7 +92,7 @@ def linear_probe(
     folds: Annotated[int, "draws of these, each tested on others"] = 5,
     test_cap: Annotated[int, "most pictures of a class to test on"] = 50,
     exclude: Annotated[Sequence[str], "a class folder or picture to leave out, or a file that lists them"] = (),
-    cache: Annotated[Any, Kind("folder"), "where features and finished folds are kept for the next run"] = None,
+    cache: Annotated[Folder | None, "where features and finished folds are kept for the next run"] = None,
     batch_size: int = 64,
     seed: int = 0,
     device: str | None = None,

@@ -27,6 +27,7 @@ from convscope.training.features import Features
 from convscope.training.linear import STRENGTHS, Basis, Linear, fit, of_features, of_gram, penalty
 
 HELD_OUT = 5  # parts of the first fold's training pictures, each held out once to choose the strength
+PATIENCE = 2  # strengths in a row that are worse than the best, after which weaker penalties are not tried
 UNIT = 1000  # features of length one stand for about as many standardised ones: λ is that much smaller for them
 
 
@@ -104,11 +105,11 @@ def labelled_task(pictures: Pictures, exclude: Exclude = ()) -> Task:
 @dataclass(frozen=True)
 class Measured:
     """How well a classifier did. confusion (folds, classes, classes): test pictures of a class, rows, by what they were
-    taken for. `strength`: its λ or C; `tried`: strength -> accuracy in per cent where it was chosen, if it was.
+    taken for. `strength`: its λ or C, where it has one; `tried`: those it was chosen from -> accuracy in per cent.
     """
 
     confusion: Tensor
-    strength: float
+    strength: float | None
     tried: Mapping[float, float]
 
     @property
@@ -228,27 +229,29 @@ def standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _tried(fold: _Fold, kind: str, store: Cache) -> dict[float, float]:
-    """Accuracy of every strength by cross-validation on the fold's training pictures; where these are one a class, and
-    none can be held out, the same for all: the strongest penalty comes first.
+    """Accuracy of the strengths by cross-validation on the fold's training pictures, from the strongest penalty on until
+    weaker ones are worse; where these are one a class, and none can be held out, the same for all.
     """
 
     def make() -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
         strengths, held = fold.strengths(kind), parts(fold.labels, HELD_OUT)
-        total = np.zeros(len(strengths))
-        for part in held:
-            start = None
-            for k, strength in enumerate(strengths):
-                start = _fitted(fold, kind, strength, part.train, start)
-                table = confused(
-                    start.scores(fold.basis.train[part.test]),
-                    [fold.labels[i] for i in part.test],
-                    len(fold.task.classes),
-                )
-                total[k] += float(per_class(table).mean()) / len(held)
-        return {"accuracy": total}
+        starts: list[Linear | None] = [None] * len(held)
+        found = np.full(len(strengths), -np.inf) if held else np.zeros(len(strengths))
+        for k, strength in enumerate(strengths if held else ()):
+            right = []
+            for number, part in enumerate(held):
+                starts[number] = made = _fitted(fold, kind, strength, part.train, starts[number])
+                labels = [fold.labels[i] for i in part.test]
+                table = confused(made.scores(fold.basis.train[part.test]), labels, len(fold.task.classes))
+                right.append(float(per_class(table).mean()))
+            found[k] = np.mean(right)
+            if k >= PATIENCE and found[k - PATIENCE + 1 : k + 1].max() < found.max():
+                break
+        return {"accuracy": found}
 
     found = store.arrays("choice", {**fold.key, "classifier": kind}, make)["accuracy"]
-    return dict(zip(fold.strengths(kind), found.tolist(), strict=True))
+    tried = zip(fold.strengths(kind), found.tolist(), strict=True)
+    return {strength: accuracy for strength, accuracy in tried if accuracy > -np.inf}
 
 
 def _confusion(fold: _Fold, kind: str, strength: float, store: Cache) -> Tensor:

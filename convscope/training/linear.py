@@ -18,8 +18,8 @@ from torch import Tensor
 
 from convscope.errors import ArgumentError
 
-STEPS, MEMORY = 150, 12  # of L-BFGS
-FLAT = 1e-5  # largest slope left, of the loss of a mean picture along scaled axes
+STEPS, MEMORY = 100, 12  # of L-BFGS
+FLAT = 3e-4  # largest slope left, of the loss of a mean picture along scaled axes
 
 STRENGTHS: Mapping[str, tuple[float, ...]] = {  # from the strongest penalty to the weakest
     "svm": (1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2),  # C (TB7)
