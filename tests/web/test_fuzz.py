@@ -31,7 +31,7 @@ def made(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
     copy = shutil.copytree(atlas.path, tmp_path_factory.mktemp("fuzz") / "atlas")
     row = {"unit": "relu2:7", "value": 1.0}
     arrays = {"maps": np.zeros((2, 3, 4)), "shown": np.zeros((1, 3, 3, 3), np.uint8)}
-    results.write(copy / FOLDER / "project", results.Result("project", rows=[row]), arrays=arrays)
+    results.write(copy / FOLDER / "project", results.Result("project", {"name": "tiny"}, [row]), arrays=arrays)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Jobs, "_attend", lambda self: None)
         made = app(open_atlas(copy), load(SPEC))
@@ -52,7 +52,7 @@ def operations(made: Any) -> list[Any]:
     return [found.ok() for found in schema.get_all_operations()]
 
 
-@EASY
+@settings(EASY, max_examples=15)  # each of which asks every route
 @given(data=st.data())
 def test_no_route_fails(operations: list[Any], data: st.DataObject) -> None:
     for operation in operations:
@@ -65,8 +65,8 @@ def test_no_route_fails(operations: list[Any], data: st.DataObject) -> None:
 
 
 PARTS = [
-    "picture", "layers", "pictures", "static", "relu2", "0", "experiments", "project", "maximize", "command", "jobs", "1",
-    "events", "cancel", "results", "chart", "rows.json", "array.json", "shown-0.png", "result.json", "plotly.js",
+    "picture", "layers", "pictures", "static", "relu2", "0", "experiments", "project", "maximize", "command", "jobs",
+    "1", "events", "cancel", "results", "chart", "rows.json", "array.json", "shown-0.png", "result.json", "plotly.js",
 ]  # fmt: skip
 NAMES = [
     "layer", "channel", "row", "column", "top", "left", "side", "part", "label", "page", "token",
