@@ -9,7 +9,7 @@ where it lies. Looked at again when they change, so that a server shows what a c
 
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,7 +131,7 @@ def _files(place: Path) -> Iterator[Path]:
             yield file
 
 
-def _mentions(found: Finding, folder: Path, rows: list[Row]) -> Iterator[tuple[tuple[str, int], Mention]]:
+def _mentions(found: Finding, folder: Path, rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int], Mention]]:
     """What a result says about each feature map that it has rows about."""
     by_map: dict[tuple[str, int], list[int]] = {}
     for place, row in enumerate(rows):
