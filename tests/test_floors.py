@@ -44,7 +44,20 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
     "atlases": (3, ["tally", "scan", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
         3,
-        ["recipe", "choose", "squares", "feed", "weights", "evaluate", "readings", "module", "callbacks", "run"],
+        [
+            "recipe",
+            "choose",
+            "squares",
+            "feed",
+            "weights",
+            "evaluate",
+            "published",
+            "compare",
+            "readings",
+            "module",
+            "callbacks",
+            "run",
+        ],
     ),
     "experiments": (4, []),  # strangers to one another
     "figures": (
