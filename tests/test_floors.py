@@ -70,6 +70,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "switch",
             "schematics",
             "grid",
+            "ablate",
             "evolution",
             "invariance",
             "correspondence",

@@ -61,7 +61,7 @@ def spread(errors: Mapping[str, Sequence[float]]) -> tuple[float, int]:
 
 def compared(right: Mapping[str, Sequence[Tensor]]) -> list[Pair]:
     """Every pair of variants, from name -> for each seed whether it is right, (N,) bools on the same pictures."""
-    errors = {name: [100 * float((~each).float().mean()) for each in seeds] for name, seeds in right.items()}
+    errors = {name: [100 * float((~each).double().mean()) for each in seeds] for name, seeds in right.items()}
     pairs = list(combinations(right, 2))
     pictures = holm([mcnemar(right[a][0], right[b][0]) for a, b in pairs])
     deviation, freedom = spread(errors)
