@@ -30,6 +30,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "filters",
             "spectrum",
             "priors",
+            "hog",
             "looks",
             "paint",
             "ascent",
