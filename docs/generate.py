@@ -17,6 +17,7 @@ from PIL.Image import Image
 
 from convscope import (
     Network,
+    ablate,
     activations,
     correspondence,
     diagnose,
@@ -32,8 +33,9 @@ from convscope import (
 from convscope.cli import app
 from convscope.commands import command as complete
 from convscope.data.sources import GALLERY
-from convscope.demo import FIVE
+from convscope.demo import FIVE, SMALLER
 from convscope.experiments import EXPERIMENTS
+from convscope.figures.ablate import ablate as draw_ablation
 from convscope.figures.activations import activations as draw_activations
 from convscope.figures.correspondence import correspondence as draw_correspondence
 from convscope.figures.diagnose import diagnose as draw_diagnosis
@@ -109,6 +111,13 @@ def formed() -> Figure:
     return draw_evolution(found.network, found)
 
 
+def smaller() -> Figure:
+    """The convnet for digits, and what is left of it without a block of its two, or with a narrow classifier."""
+    with tempfile.TemporaryDirectory() as cache:
+        found = ablate("digits", variants=SMALLER, per_class=100, epochs=8, cache=cache, device="cpu")
+    return draw_ablation(found.network, found)
+
+
 def screenshot(page: Path, file: Path) -> None:
     """A page as a picture."""
     window = ["--window-size=1280,860", "--hide-scrollbars"]
@@ -132,6 +141,7 @@ def main() -> None:
     draw_correspondence(net, alike).savefig(DOCS / "images/correspondence.png", format="png")
     five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
     draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
+    smaller().savefig(DOCS / "images/ablate.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
     optima = maximize(net, OPTIMA)
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")

@@ -16,7 +16,7 @@ from convscope.training.published import TABLE3
 
 LEFT, HEAD, LINE, GAP = 40, 148, 30, 44  # pixels: margin, above the charts, of a variant, between charts
 NAMES, WIDE, NARROW = 320, 400, 260  # the names and sizes; errors here; errors published
-CELL = 30  # of a pair
+CELL = 34  # of a pair
 
 
 def ablate(network: Network, found: Ablation) -> Figure:
@@ -114,15 +114,7 @@ def _pairs(axes: Axes, found: Ablation) -> None:
         if not np.isnan(value):
             dark = sure[row, column] and abs(value) < most / 2
             colour = "#131417" if dark else TEXT if sure[row, column] else FAINT
-            axes.text(
-                column,
-                row,
-                f"{round(value):+d}" if round(value) else "0",
-                color=colour,
-                fontsize=7,
-                ha="center",
-                va="center",
-            )
+            axes.text(column, row, f"{value:+.1f}", color=colour, fontsize=6.5, ha="center", va="center")
     names = [name.replace("-without-", " −").replace("-fc-", " fc ") for name in place]
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=7)
     axes.set_yticks([])
