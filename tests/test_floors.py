@@ -12,7 +12,23 @@ ROOT = Path(str(convscope.__file__)).parent
 
 FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from left to right)
     "": (0, ["errors", "cache", "progress", "device", "pictures", "results", "parameters"]),
-    "data": (1, ["preprocess", "warp", "parts", "sources", "means", "splits", "overlap"]),
+    "data": (
+        1,
+        [
+            "preprocess",
+            "warp",
+            "parts",
+            "paints",
+            "canvas",
+            "things",
+            "drawn",
+            "sources",
+            "concepts",
+            "means",
+            "splits",
+            "overlap",
+        ],
+    ),
     "probe": (
         1,
         [
@@ -36,13 +52,15 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "ascent",
             "lint",
             "likeness",
+            "tail",
+            "upsample",
         ],
     ),
     "models": (
         2,
         ["zfnet", "alexnet", "student", "variants", "network", "vgg16", "catalog", "targets", "snapshots"],
     ),
-    "atlases": (3, ["tally", "scan", "store", "checkpoints", "build", "proxies", "sample"]),
+    "atlases": (3, ["tally", "scan", "slides", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
         3,
         [
@@ -80,6 +98,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "diagnose",
             "redundancy",
             "maximize",
+            "dissect",
             "overlap",
             "paper",
             "project",
