@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from convscope.data.overlap import overlaps
     from convscope.data.sources import images
     from convscope.errors import ConvscopeError
+    from convscope.experiments.ablate import ablate
     from convscope.experiments.activations import activations
     from convscope.experiments.correspondence import correspondence
     from convscope.experiments.diagnose import diagnose
+    from convscope.experiments.dissect import dissect
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
     from convscope.experiments.linear_probe import linear_probe
@@ -39,10 +41,12 @@ __all__ = [
     "Network",
     "Recipe",
     "Snapshots",
+    "ablate",
     "activations",
     "atlas",
     "correspondence",
     "diagnose",
+    "dissect",
     "evaluate",
     "evolution",
     "images",
@@ -64,10 +68,12 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "Network": "models.network",
     "Recipe": "training.recipe",
     "Snapshots": "training.callbacks",
+    "ablate": "experiments.ablate",
     "activations": "experiments.activations",
     "atlas": "atlases.build",
     "correspondence": "experiments.correspondence",
     "diagnose": "experiments.diagnose",
+    "dissect": "experiments.dissect",
     "evaluate": "training.evaluate",
     "evolution": "experiments.evolution",
     "images": "data.sources",

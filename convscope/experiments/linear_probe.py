@@ -13,7 +13,6 @@ from typing import Annotated, Any
 from torch import Tensor
 
 from convscope.data.protocols import recognised
-from convscope.data.published import LAYERWISE
 from convscope.data.sources import images as open_images
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
@@ -22,6 +21,7 @@ from convscope.results import against
 from convscope.training.features import features, kept
 from convscope.training.folds import Measured, labelled_task, measured
 from convscope.training.linear import STRENGTHS
+from convscope.training.published import LAYERWISE
 
 LAYERS = 7  # of weights below the classifier, in the network of the published table
 PASSED_ON = {"max_pool2d", "avg_pool2d", "local_response_norm"}  # what a stage may end with after its rectifier

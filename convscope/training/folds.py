@@ -229,8 +229,8 @@ def standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _tried(fold: _Fold, kind: str, store: Cache) -> dict[float, float]:
-    """Accuracy of the strengths by cross-validation on the fold's training pictures, from the strongest penalty on until
-    weaker ones are worse; where these are one a class, and none can be held out, the same for all.
+    """Accuracy of the strengths by cross-validation on the fold's training pictures, from the strongest penalty on
+    until weaker ones are worse; where these are one a class, and none can be held out, the same for all.
     """
 
     def make() -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:

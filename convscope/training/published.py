@@ -1,15 +1,42 @@
-"""Accuracies that others reported, in per cent: (mean, deviation or None), to set beside ours (METHODS TB4 to TB7).
+"""What Zeiler and Fergus published, in per cent, to stand beside ours (METHODS TB2 to TB7).
 
-Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013), tables 4 to 7. Knows no code.
+Errors are of 224-pixel pictures of ImageNet 2012, accuracies of classifiers on features that were learnt from them.
+Knows nothing of networks.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Errors(NamedTuple):
+    """A row of Table 3, in per cent."""
+
+    train: float  # top-1
+    top1: float
+    top5: float
+
+
+# Table 3 (METHODS TB3), by the names of `models.variants.VARIANTS`.
+TABLE3: Mapping[str, Errors] = {
+    "alexnet": Errors(35.1, 40.5, 18.1),
+    "alexnet-without-3-4": Errors(41.8, 45.4, 22.1),
+    "alexnet-without-7": Errors(27.4, 40.0, 18.4),
+    "alexnet-without-6-7": Errors(27.4, 44.8, 22.4),
+    "alexnet-without-3-4-6-7": Errors(71.1, 71.3, 50.1),
+    "alexnet-fc-2048": Errors(40.3, 41.7, 18.8),
+    "alexnet-fc-8192": Errors(26.8, 40.0, 18.1),
+    "zfnet": Errors(33.1, 38.4, 16.5),
+    "zfnet-fc-2048": Errors(38.2, 40.2, 17.6),
+    "zfnet-fc-8192": Errors(22.0, 38.8, 17.0),
+    "zfnet-wide": Errors(18.8, 37.5, 16.0),
+    "zfnet-wide-fc-8192": Errors(10.0, 38.3, 16.9),
+}
 
 Value = tuple[float, float | None]
 
 OURS, SCRATCH = "ImageNet-pretrained convnet", "convnet from scratch"  # the paper's own rows
 
-# data set -> who -> pictures of a class to train on -> accuracy
+# Tables 4 and 5 (METHODS TB4, TB5): data set -> who -> pictures of a class to train on -> accuracy, deviation or None.
 TABLES: Mapping[str, Mapping[str, Mapping[int, Value]]] = {
     "Caltech-101": {
         OURS: {15: (83.8, 0.5), 30: (86.5, 0.5)},
@@ -25,7 +52,7 @@ TABLES: Mapping[str, Mapping[str, Mapping[int, Value]]] = {
     },
 }
 
-# (data set, pictures of a class to train on) -> layer, from 1 -> classifier -> accuracy; layer 6 was not reported
+# Table 7 (METHODS TB7): (data set, pictures of a class to train on) -> layer, from 1 -> classifier; no layer 6.
 LAYERWISE: Mapping[tuple[str, int], Mapping[int, Mapping[str, Value]]] = {
     ("Caltech-101", 30): {
         1: {"svm": (44.8, 0.7)},
@@ -45,8 +72,8 @@ LAYERWISE: Mapping[tuple[str, int], Mapping[int, Mapping[str, Value]]] = {
     },
 }
 
-# class -> average precision in per cent: Sande et al. 2012, Yan et al. 2012, the paper's. Two of the twenty rows of the
-# first two, cow and diningtable, are printed alike, so one of them is a slip; the means are as printed (METHODS TB6).
+# Table 6 (METHODS TB6): class -> average precision of Sande et al. 2012, Yan et al. 2012 and the paper. Cow and dining
+# table are printed alike for the first two, so one of them is a slip; the means are as printed.
 VOC2012: Mapping[str, tuple[float, float, float]] = {
     "aeroplane": (92.0, 97.3, 96.0),
     "bicycle": (74.2, 84.2, 77.1),
