@@ -12,4 +12,5 @@ EXPERIMENTS = {
     "maximize": "convscope.experiments.maximize",
     "project": "convscope.experiments.project",
     "redundancy": "convscope.experiments.redundancy",
+    "transfer": "convscope.experiments.transfer",
 }
