@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convscope.errors import ConvscopeError
     from convscope.experiments.activations import activations
     from convscope.experiments.correspondence import correspondence
+    from convscope.experiments.curvature import curvature
     from convscope.experiments.diagnose import diagnose
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
@@ -41,6 +42,7 @@ __all__ = [
     "activations",
     "atlas",
     "correspondence",
+    "curvature",
     "diagnose",
     "evaluate",
     "evolution",
@@ -65,6 +67,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "activations": "experiments.activations",
     "atlas": "atlases.build",
     "correspondence": "experiments.correspondence",
+    "curvature": "experiments.curvature",
     "diagnose": "experiments.diagnose",
     "evaluate": "training.evaluate",
     "evolution": "experiments.evolution",

@@ -19,6 +19,7 @@ from convscope import (
     Network,
     activations,
     correspondence,
+    curvature,
     diagnose,
     evolution,
     images,
@@ -36,6 +37,7 @@ from convscope.demo import FIVE
 from convscope.experiments import EXPERIMENTS
 from convscope.figures.activations import activations as draw_activations
 from convscope.figures.correspondence import correspondence as draw_correspondence
+from convscope.figures.curvature import curvature as draw_curvature
 from convscope.figures.diagnose import diagnose as draw_diagnosis
 from convscope.figures.evolution import evolution as draw_evolution
 from convscope.figures.invariance import invariance as draw_invariance
@@ -49,6 +51,7 @@ DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the picture: legs and handles
 
 OPTIMA = ["relu1:0", "relu2:23", "relu2:33", "relu3:7", "relu5:42", "relu5:80", "stop_sign", "sunflower", "Leopards"]
+BENT = ["relu1:0", "relu2:23", "relu3:7", "stop_sign"]
 
 
 def reference() -> str:
@@ -136,6 +139,8 @@ def main() -> None:
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")
     compared = maximize(net, OPTIMA[-3:], preset="normalised", start=["noise", "class-mean"], images=gallery)
     draw_optima(net, compared).savefig(DOCS / "images/class-means.png", format="png")
+    bent = curvature(net, BENT)
+    draw_curvature(net, bent).savefig(DOCS / "images/curvature.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
     if PAGE.exists() and shutil.which("chromium"):
         screenshot(PAGE, DOCS / "images/report.png")

@@ -3,6 +3,7 @@
 EXPERIMENTS = {
     "activations": "convscope.experiments.activations",
     "correspondence": "convscope.experiments.correspondence",
+    "curvature": "convscope.experiments.curvature",
     "diagnose": "convscope.experiments.diagnose",
     "evolution": "convscope.experiments.evolution",
     "invariance": "convscope.experiments.invariance",

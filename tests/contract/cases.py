@@ -48,6 +48,21 @@ CASES = {
             ({2: "--layers", 3: "rleu"}, "the nearest are relu"),
         ],
     ),
+    "curvature": Case(
+        lambda net, picture: convscope.curvature(net, ["relu:3", "last:2@1,1"], steps=3, krylov=4, count=1),
+        ["relu:3", "--steps", "3", "--krylov", "4", "--count", "1"],
+        [
+            ({0: "rleu:3"}, "the nearest are relu"),
+            ({0: "relu:99"}, "channels 0 to 5"),
+            ({2: "0"}, "steps is 0"),
+            ({4: "1"}, "krylov is 1"),
+            ({1: "--norm", 2: "0"}, "norm is 0.0"),
+            ({1: "--beta", 2: "-1"}, "beta is -1.0"),
+            ({1: "--way", 2: "guess"}, "guess"),
+            ({1: "--picture", 2: "none.png"}, "none.png"),
+            ({1: "--picture", 2: "no-picture.png"}, "no-picture.png"),
+        ],
+    ),
     "evolution": Case(
         lambda net, picture: convscope.evolution([(1, net), (2, net)], picture, available=True),
         ["RUN", "PICTURE", "--builder", "py:tests.contract.cases:network", "--epochs", "1", "--epochs", "2"],
