@@ -73,7 +73,8 @@ def _command(name: str, command: Any) -> Iterator[str]:
     arguments = [param for param in command.params if param.param_type_name == "argument"]
     options = [param for param in command.params if param.param_type_name == "option"]
     names = [param.metavar or param.name.upper() for param in arguments]
-    yield f"    convscope {' '.join([name, *names, '[OPTIONS]' * bool(options)])}".rstrip()
+    usage = [shown if param.required else f"[{shown}]" for param, shown in zip(arguments, names, strict=True)]
+    yield f"    convscope {' '.join([name, *usage, '[OPTIONS]' * bool(options)])}".rstrip()
     yield ""
     yield inspect.cleandoc(command.help)
     yield ""

@@ -11,7 +11,7 @@ import convscope
 ROOT = Path(str(convscope.__file__)).parent
 
 FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from left to right)
-    "": (0, ["errors", "progress", "device", "pictures", "results", "parameters"]),
+    "": (0, ["errors", "cache", "progress", "device", "pictures", "results", "parameters"]),
     "data": (1, ["preprocess", "warp", "parts", "sources", "means", "splits", "overlap"]),
     "probe": (
         1,
@@ -31,6 +31,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "filters",
             "spectrum",
             "priors",
+            "hog",
             "looks",
             "paint",
             "ascent",
