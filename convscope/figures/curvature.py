@@ -61,7 +61,7 @@ def _head(figure: Figure, peak: Peak, top: float) -> None:
 
 def _strip(figure: Figure, network: Network, peak: Peak, kind: str, top: float) -> None:
     """The pictures at `STRIP` along the first direction of a kind, its name and curvature above."""
-    place_of = peak.kinds.index(kind)  # type: ignore[arg-type]
+    place_of = peak.kinds.index(kind)
     x, w = peak.picture.flatten(), peak.directions[place_of].flatten()
     points = path(x, w[None], STRIP.deg2rad().to(x))[0].view(-1, *peak.picture.shape)
     heading(figure, f"most {kind}", LEFT, top - 7, 9, COLOURS[kind])
@@ -121,7 +121,7 @@ def _errors(axes: Axes, found: Curvature, layers: list[str]) -> None:
             place_of = int((ANGLES - angle).abs().argmin())
             values = [float(found.by_layer[layer][kind][place_of]) for layer in layers]
             label = f"{kind}, {angle:g}°"
-            axes.plot(range(len(layers)), values, "o", color=COLOURS[kind], ls=style, lw=1.3, ms=3, label=label)  # type: ignore[arg-type]
+            axes.plot(range(len(layers)), values, "o", color=COLOURS[kind], ls=style, lw=1.3, ms=3, label=label)
     axes.set_yscale("log")
     axes.set_xticks(range(len(layers)), layers)
     axes.margins(x=0.04)

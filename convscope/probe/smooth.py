@@ -63,7 +63,7 @@ class Smoothed(TorchFunctionMode):
 
     def __enter__(self) -> "Smoothed":
         self._place = 0
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __torch_function__(
@@ -89,7 +89,8 @@ class Smoothed(TorchFunctionMode):
         overwrites = is_inplace(func, args, kwargs)
         _, args, kwargs = out_of_place(func, args, kwargs)
         source = args[0].clone() if overwrites else args[0]
-        value = ROUNDED.get(op, _plain)(lambda x: F.softplus(x, sharpness), source, *args[1:], **kwargs)
+        rounded: Callable[..., Tensor] = ROUNDED.get(op, _plain)
+        value = rounded(lambda x: F.softplus(x, sharpness), source, *args[1:], **kwargs)
         return args[0].copy_(value) if overwrites else value
 
     def _next(self) -> float:

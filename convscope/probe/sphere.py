@@ -25,7 +25,8 @@ FLAT = 1e-6  # of the largest product met so far: a direction that bends less is
 def path(x: Tensor, directions: Tensor, angles: Tensor) -> Tensor:
     """Points x cos a + |x| w sin a: x (d,), directions (K, d) of length 1, angles (A,) in radians -> (K, A, d)."""
     turned = torch.einsum("a,kd->kad", angles.sin() * x.norm(), directions)
-    return turned + angles.cos()[:, None] * x
+    points: Tensor = turned + angles.cos()[:, None] * x
+    return points
 
 
 def summit(f: Function, start: Tensor, steps: int) -> Tensor:
@@ -78,7 +79,8 @@ class Bend:
 
     def tangent(self, v: Tensor) -> Tensor:
         """What of v (d,) is orthogonal to x."""
-        return v - (v @ self.along) * self.along
+        part: Tensor = v - (v @ self.along) * self.along
+        return part
 
     def product(self, v: Tensor) -> Tensor:
         """Hv of v (d,)."""
@@ -97,7 +99,8 @@ class Bend:
         ends = torch.stack([self.x + reach * v / length, self.x - reach * v / length]).requires_grad_()
         with torch.enable_grad():
             (there, back) = torch.autograd.grad(self.f(ends).sum(), ends)[0]
-        return (there - back) * length / (2 * reach)
+        found: Tensor = (there - back) * length / (2 * reach)
+        return found
 
     def __call__(self, v: Tensor) -> Tensor:
         """The second derivative along the sphere as an operator, (d,) -> (d,); x itself is mapped to zero."""
@@ -111,7 +114,8 @@ class Bend:
         """
         lengths = angles * self.radius
         first, second = directions @ self.gradient, torch.stack([w @ self(w) for w in directions])
-        return self.value + first[:, None] * lengths + second[:, None] * lengths.square() / 2
+        found: Tensor = self.value + first[:, None] * lengths + second[:, None] * lengths.square() / 2
+        return found
 
 
 @dataclass(frozen=True)
@@ -167,4 +171,5 @@ def _orthogonal(v: Tensor, basis: Tensor) -> Tensor:
 def _fresh(basis: Tensor, generator: torch.Generator) -> Tensor:
     """A random unit vector orthogonal to the rows."""
     v = _orthogonal(torch.randn(basis.shape[1], generator=generator, dtype=torch.float64).to(basis), basis)
-    return v / v.norm()
+    unit: Tensor = v / v.norm()
+    return unit

@@ -49,7 +49,7 @@ CASES = {
         ],
     ),
     "curvature": Case(
-        lambda net, picture: convscope.curvature(net, ["relu:3", "last:2@1,1"], steps=3, krylov=4, count=1),
+        lambda net, picture: convscope.curvature(net, ["conv:3", "conv:2@0,1"], steps=60, krylov=4, count=1),
         ["relu:3", "--steps", "3", "--krylov", "4", "--count", "1"],
         [
             ({0: "rleu:3"}, "the nearest are relu"),

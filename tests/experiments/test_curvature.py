@@ -66,7 +66,7 @@ def test_a_linear_unit_and_its_box() -> None:
     weight = net.module.get_submodule("conv").weight[2].detach()
     assert float(torch.cosine_similarity(middle.picture.flatten(), weight.flatten(), 0)) > 0.999
     assert middle.norm == pytest.approx(45 * 27**0.5)
-    bias = float(net.module.get_submodule("conv").bias[2])
+    bias = float(net.module.get_submodule("conv").bias[2].detach())
     assert middle.spectrum.tolist() == pytest.approx([-(middle.value - bias) / middle.value] * 16)
     assert middle.own == middle.value
     assert float(middle.errors.max()) < 0.02
@@ -87,7 +87,7 @@ def test_a_smoothed_network_is_near_itself_and_its_sharper_copy_nearer() -> None
 def test_around_a_picture() -> None:
     net = convolutional()
     x = torch.randn(1, 3, 12, 12, generator=torch.Generator().manual_seed(0)).double()
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="dog: no ") as caught:
         found = curvature(net, "dog", picture=x, **QUICK)
     assert [str(each.message) for each in caught] == list(found.notes)
     assert "dog: no optimum, 0." in found.notes[0]
