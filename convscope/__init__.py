@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from convscope.data.overlap import overlaps
     from convscope.data.sources import images
     from convscope.errors import ConvscopeError
+    from convscope.experiments.ablate import ablate
     from convscope.experiments.activations import activations
     from convscope.experiments.correspondence import correspondence
     from convscope.experiments.curvature import curvature
     from convscope.experiments.diagnose import diagnose
+    from convscope.experiments.dissect import dissect
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
     from convscope.experiments.maximize import maximize
@@ -39,11 +41,13 @@ __all__ = [
     "Network",
     "Recipe",
     "Snapshots",
+    "ablate",
     "activations",
     "atlas",
     "correspondence",
     "curvature",
     "diagnose",
+    "dissect",
     "evaluate",
     "evolution",
     "images",
@@ -64,11 +68,13 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "Network": "models.network",
     "Recipe": "training.recipe",
     "Snapshots": "training.callbacks",
+    "ablate": "experiments.ablate",
     "activations": "experiments.activations",
     "atlas": "atlases.build",
     "correspondence": "experiments.correspondence",
     "curvature": "experiments.curvature",
     "diagnose": "experiments.diagnose",
+    "dissect": "experiments.dissect",
     "evaluate": "training.evaluate",
     "evolution": "experiments.evolution",
     "images": "data.sources",

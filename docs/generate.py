@@ -11,16 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 from matplotlib.figure import Figure
 from PIL.Image import Image
 
 from convscope import (
     Network,
+    ablate,
     activations,
     correspondence,
     curvature,
     diagnose,
+    dissect,
     evolution,
     images,
     invariance,
@@ -32,14 +35,19 @@ from convscope import (
 )
 from convscope.cli import app
 from convscope.commands import command as complete
+from convscope.data.canvas import SIDE
+from convscope.data.drawn import draw
 from convscope.data.sources import GALLERY
-from convscope.demo import FIVE
+from convscope.demo import FIVE, SMALLER
 from convscope.experiments import EXPERIMENTS
+from convscope.figures.ablate import ablate as draw_ablation
 from convscope.figures.activations import activations as draw_activations
 from convscope.figures.correspondence import correspondence as draw_correspondence
 from convscope.figures.curvature import curvature as draw_curvature
 from convscope.figures.diagnose import diagnose as draw_diagnosis
+from convscope.figures.dissect import dissect as draw_dissection
 from convscope.figures.evolution import evolution as draw_evolution
+from convscope.figures.grid import canvas, fitted, mosaic, place
 from convscope.figures.invariance import invariance as draw_invariance
 from convscope.figures.maximize import maximize as draw_optima
 from convscope.figures.project import project as draw_projection
@@ -112,6 +120,26 @@ def formed() -> Figure:
     return draw_evolution(found.network, found)
 
 
+def smaller() -> Figure:
+    """The convnet for digits, and what is left of it without a block of its two, or with a narrow classifier."""
+    with tempfile.TemporaryDirectory() as cache:
+        found = ablate("digits", variants=SMALLER, per_class=100, epochs=8, cache=cache, device="cpu")
+    return draw_ablation(found.network, found)
+
+
+def drawings() -> Figure:
+    """Some of the drawn pictures, and what is marked in one of them, a colour a concept."""
+    tiles = [draw(number).pixels for number in range(16)]
+    one, shades = draw(2), np.random.default_rng(3).integers(60, 256, (64, 3)).astype(np.uint8)
+    shades[0] = 36
+    figure = canvas(24 + 8 * 132 + 20, 540)
+    place(figure, mosaic(tiles, 8, side=SIDE * 4 // 5, gap=4), 24, 20)
+    named = {"the picture": one.pixels, **{kind: shades[labels] for kind, labels in one.maps.items()}}
+    for column, (name, pixels) in enumerate(named.items()):
+        place(figure, fitted(pixels, 200), 24 + column * 212, 320, title=name)
+    return figure
+
+
 def screenshot(page: Path, file: Path) -> None:
     """A page as a picture."""
     window = ["--window-size=1280,860", "--hide-scrollbars"]
@@ -135,6 +163,7 @@ def main() -> None:
     draw_correspondence(net, alike).savefig(DOCS / "images/correspondence.png", format="png")
     five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
     draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
+    smaller().savefig(DOCS / "images/ablate.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
     optima = maximize(net, OPTIMA)
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")
@@ -142,6 +171,8 @@ def main() -> None:
     draw_optima(net, compared).savefig(DOCS / "images/class-means.png", format="png")
     bent = curvature(net, BENT)
     draw_curvature(net, bent).savefig(DOCS / "images/curvature.png", format="png")
+    draw_dissection(net, dissect(net, "drawn", rotations=3)).savefig(DOCS / "images/dissect.png", format="png")
+    drawings().savefig(DOCS / "images/drawn.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
     if PAGE.exists() and shutil.which("chromium"):
         screenshot(PAGE, DOCS / "images/report.png")

@@ -20,10 +20,12 @@ from convscope.experiments import EXPERIMENTS
 ROOT = Path(__file__).parents[1]
 PAGES = [
     "README.md",
+    "docs/ablate.md",
     "docs/activations.md",
     "docs/correspondence.md",
     "docs/diagnose.md",
     "docs/redundancy.md",
+    "docs/dissect.md",
     "docs/invariance.md",
     "docs/maximize.md",
     "docs/curvature.md",
@@ -35,11 +37,16 @@ PAGES = [
 ID = re.compile(r"\b(?:G[01]|M\d+|D\d+|TB\d|T\d+|V\d|F\d+b?|A\d|P\d|I\d|N\d|E\d)\b")
 
 SMALL = {  # what keeps a block quick in a test, and off the network
+    "--per-class 100 --epochs 8": "--per-class 2 --epochs 1",
+    "per_class=100, epochs=8": "per_class=2, epochs=1",
     "--architecture m5 --per-class 140 --epochs 40": "--architecture m5 --per-class 8 --test-cap 2 --epochs 2",
     "torchvision:resnet18": "py:reader_network:network",
     "torchvision:alexnet@random": "py:reader_network:network",
     "atlas zfnet128 gallery": "atlas py:reader_network:network pictures/",
     "overlap pictures/ gallery": "overlap pictures/ other/",
+    "zfnet128 drawn ": "py:reader_network:network drawn:24 ",
+    "dissect zfnet128 marked/": "dissect py:reader_network:network marked/ --quantile 0.2",
+    'convscope.dissect(net, "drawn"': 'convscope.dissect(net, "drawn:24"',
     "redundancy zfnet128 gallery": "redundancy py:reader_network:network pictures/",
     "-o out/maximize": "-o out/maximize --steps 2",
     "-o out/class-means": "-o out/class-means --steps 2",
@@ -84,6 +91,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "other").mkdir()
     shutil.copy(chosen[0], tmp_path / "other")
     (tmp_path / "reader_network.py").write_text(TINY)
+    (tmp_path / "marked").mkdir()
+    shutil.copy(chosen[0], tmp_path / "marked" / "1.jpg")
+    (tmp_path / "marked" / "concepts.csv").write_text("image,category,concept,mask\n1.jpg,scene,street,\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -12,7 +12,23 @@ ROOT = Path(str(convscope.__file__)).parent
 
 FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from left to right)
     "": (0, ["errors", "cache", "progress", "device", "pictures", "results", "parameters"]),
-    "data": (1, ["preprocess", "warp", "parts", "sources", "means", "splits", "overlap"]),
+    "data": (
+        1,
+        [
+            "preprocess",
+            "warp",
+            "parts",
+            "paints",
+            "canvas",
+            "things",
+            "drawn",
+            "sources",
+            "concepts",
+            "means",
+            "splits",
+            "overlap",
+        ],
+    ),
     "probe": (
         1,
         [
@@ -38,16 +54,31 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "sphere",
             "lint",
             "likeness",
+            "tail",
+            "upsample",
         ],
     ),
     "models": (
         2,
         ["zfnet", "alexnet", "student", "variants", "network", "vgg16", "catalog", "targets", "snapshots"],
     ),
-    "atlases": (3, ["tally", "scan", "store", "checkpoints", "build", "proxies", "sample"]),
+    "atlases": (3, ["tally", "scan", "slides", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
         3,
-        ["recipe", "choose", "squares", "feed", "weights", "evaluate", "readings", "module", "callbacks", "run"],
+        [
+            "recipe",
+            "choose",
+            "squares",
+            "feed",
+            "weights",
+            "evaluate",
+            "published",
+            "compare",
+            "readings",
+            "module",
+            "callbacks",
+            "run",
+        ],
     ),
     "experiments": (4, []),  # strangers to one another
     "figures": (
@@ -60,6 +91,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "switch",
             "schematics",
             "grid",
+            "ablate",
             "evolution",
             "invariance",
             "correspondence",
@@ -69,6 +101,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "redundancy",
             "maximize",
             "curvature",
+            "dissect",
             "overlap",
             "paper",
             "project",

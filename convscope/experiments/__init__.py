@@ -1,10 +1,12 @@
 """The experiments, strangers to one another: name → module, the only list of them."""
 
 EXPERIMENTS = {
+    "ablate": "convscope.experiments.ablate",
     "activations": "convscope.experiments.activations",
     "correspondence": "convscope.experiments.correspondence",
     "curvature": "convscope.experiments.curvature",
     "diagnose": "convscope.experiments.diagnose",
+    "dissect": "convscope.experiments.dissect",
     "evolution": "convscope.experiments.evolution",
     "invariance": "convscope.experiments.invariance",
     "maximize": "convscope.experiments.maximize",
