@@ -51,7 +51,7 @@ SMALL = {  # what keeps a block quick in a test, and off the network
     "-o out/maximize": "-o out/maximize --steps 2",
     "-o out/class-means": "-o out/class-means --steps 2",
     "-o out/curvature": "-o out/curvature --steps 2 --krylov 6",
-    '"relu5:42"], count=4)': '"relu3:7"], count=1, steps=2, krylov=4)',
+    '["relu3:7", "relu5:42"], count=4)': '["conv1:3"], count=4, steps=30, krylov=8)',
     "-o out/dream": "-o out/dream --steps 1",
     "seeds=5)": "seeds=2, steps=2)",
     "--per-class 30": "--per-class 2 --test-cap 2",
