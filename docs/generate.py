@@ -21,6 +21,7 @@ from convscope import (
     ablate,
     activations,
     correspondence,
+    curvature,
     diagnose,
     dissect,
     evolution,
@@ -32,6 +33,7 @@ from convscope import (
     project,
     redundancy,
     train,
+    transfer,
 )
 from convscope.cli import app
 from convscope.commands import command as complete
@@ -43,6 +45,7 @@ from convscope.experiments import EXPERIMENTS
 from convscope.figures.ablate import ablate as draw_ablation
 from convscope.figures.activations import activations as draw_activations
 from convscope.figures.correspondence import correspondence as draw_correspondence
+from convscope.figures.curvature import curvature as draw_curvature
 from convscope.figures.diagnose import diagnose as draw_diagnosis
 from convscope.figures.dissect import dissect as draw_dissection
 from convscope.figures.evolution import evolution as draw_evolution
@@ -53,12 +56,14 @@ from convscope.figures.maximize import maximize as draw_optima
 from convscope.figures.project import project as draw_projection
 from convscope.figures.redundancy import redundancy as draw_redundancy
 from convscope.figures.schematics import schematics
+from convscope.figures.transfer import transfer as draw_transfer
 from convscope.probe.record import run
 
 DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the picture: legs and handles
 
 OPTIMA = ["relu1:0", "relu2:23", "relu2:33", "relu3:7", "relu5:42", "relu5:80", "stop_sign", "sunflower", "Leopards"]
+BENT = ["relu1:0", "relu2:23", "relu3:7", "stop_sign"]
 
 
 def reference() -> str:
@@ -165,11 +170,15 @@ def main() -> None:
     probed = linear_probe(net, gallery, exclude=FEW, train=2, folds=3)
     draw_layers(net, probed).savefig(DOCS / "images/linear-probe.png", format="png")
     smaller().savefig(DOCS / "images/ablate.png", format="png")
+    learnt = transfer(net, gallery, exclude=FEW, train=[1, 2], folds=3)
+    draw_transfer(net, learnt).savefig(DOCS / "images/transfer.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
     optima = maximize(net, OPTIMA)
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")
     compared = maximize(net, OPTIMA[-3:], preset="normalised", start=["noise", "class-mean"], images=gallery)
     draw_optima(net, compared).savefig(DOCS / "images/class-means.png", format="png")
+    bent = curvature(net, BENT)
+    draw_curvature(net, bent).savefig(DOCS / "images/curvature.png", format="png")
     draw_dissection(net, dissect(net, "drawn", rotations=3)).savefig(DOCS / "images/dissect.png", format="png")
     drawings().savefig(DOCS / "images/drawn.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
