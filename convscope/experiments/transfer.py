@@ -186,26 +186,26 @@ def transfer(
     task = labelled_task(open_images(images), exclude)
     for count in sorted({*counts, *alone}):
         task.folds(count, folds, test_cap, seed)  # before anything long: a class may be too small
-    curves: dict[str, dict[int, Measured]] = (
-        {who: {}} | ({BASELINE: {}} if hog else {}) | ({ALONE: {}} if alone else {})
-    )
+    curves: dict[str, dict[int, Measured]] = {who: {}}
+    drawn = {}
     with kept(cache) as store:
-        wanted = [chosen, HOG] if hog else [chosen]
-        options = {"content": task.content, "batch_size": batch_size, "device": device}
-        known = features(network, task.pictures, wanted, store, narrow=False, **options)
-        drawn = {count: task.folds(count, folds, test_cap, seed) for count in sorted({*counts, *alone})}
+        known = features(
+            network, task.pictures, [chosen, HOG] if hog else [chosen], store,
+            content=task.content, narrow=False, batch_size=batch_size, device=device,
+        )  # fmt: skip
         for count in counts:
-            curves[who][count] = measured(task, known[chosen], drawn[count], ["softmax"], store, standardise=True)[
-                "softmax"
-            ]
+            drawn[count] = task.folds(count, folds, test_cap, seed)
+            found = measured(task, known[chosen], drawn[count], ["softmax"], store, standardise=True)
+            curves[who][count] = found["softmax"]
             if hog:
-                curves[BASELINE][count] = measured(task, known[HOG], drawn[count], ["svm"], store)["svm"]
+                found = measured(task, known[HOG], drawn[count], ["svm"], store)
+                curves.setdefault(BASELINE, {})[count] = found["svm"]
         for count in alone:
             assert plan is not None
-            splits = drawn[count][:scratch_folds]
-            curves[ALONE][count] = plan.measured(task, splits, store, seed=seed * folds, device=device)
-    notes = task.remarks(drawn[max(drawn)])
-    return Transfer(curves, who, task.classes, recognised(len(task.pictures), len(task.pictures.classes or ())), notes)
+            splits = task.folds(count, folds, test_cap, seed)[:scratch_folds]
+            curves.setdefault(ALONE, {})[count] = plan.measured(task, splits, store, seed=seed * folds, device=device)
+    known_as = recognised(len(task.pictures), len(task.pictures.classes or ()))
+    return Transfer(curves, who, task.classes, known_as, task.remarks(drawn[counts[-1]]))
 
 
 def _last(network: Network) -> str:

@@ -1,5 +1,7 @@
 """Accuracy over the number of training pictures, beside what was published (METHODS TB4, TB5, F9)."""
 
+from collections.abc import Mapping
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
@@ -49,7 +51,7 @@ def transfer(network: Network, found: Transfer) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, points: dict[int, tuple[float, float | None]], colour: str, hollow: bool = False) -> None:
+def _curve(axes: Axes, points: Mapping[int, tuple[float, float | None]], colour: str, hollow: bool = False) -> None:
     counts = sorted(points)
     values, bars = [points[n][0] for n in counts], [points[n][1] or 0 for n in counts]
     axes.errorbar(
