@@ -30,6 +30,7 @@ PAGES = [
     "docs/maximize.md",
     "docs/project.md",
     "docs/atlas.md",
+    "docs/view.md",
     "docs/training.md",
     "docs/evolution.md",
 ]
