@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from convscope.experiments.dissect import dissect
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
+    from convscope.experiments.linear_probe import linear_probe
     from convscope.experiments.maximize import maximize
     from convscope.experiments.project import project
     from convscope.experiments.redundancy import redundancy
@@ -50,6 +51,7 @@ __all__ = [
     "evolution",
     "images",
     "invariance",
+    "linear_probe",
     "load",
     "maximize",
     "open_atlas",
@@ -76,6 +78,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "evolution": "experiments.evolution",
     "images": "data.sources",
     "invariance": "experiments.invariance",
+    "linear_probe": "experiments.linear_probe",
     "load": "models.catalog",
     "maximize": "experiments.maximize",
     "open_atlas": "atlases.store",

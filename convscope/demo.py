@@ -16,6 +16,8 @@ FIVE = [
     "gallery/yin_yang/image_0011.jpg",
     "gallery/accordion/image_0009.jpg",
 ]
+FEW = ["inline_skate", "metronome"]  # classes of the gallery with fewer than three pictures
+PROBE = {"train": 2, "folds": 2, "layers": ["norm1", "relu3", "pool5", "relu7"]}
 SMALLER = ["m5", "m5:maps=[32]", "m5:fc=[16]"]
 SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
     "ablate": {"images": "digits", "variants": SMALLER, "per_class": 100, "epochs": 8, "cache": "cache"},
@@ -24,6 +26,7 @@ SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
     "activations": {"network": "zfnet128", "picture": SIGN, "layers": ["relu1", "relu2"]},
     "correspondence": {"network": "zfnet128", "images": "gallery", "boxes": "faces", "count": 5},
     "invariance": {"network": "zfnet128", "pictures": FIVE},
+    "linear_probe": {"network": "zfnet128", "images": "gallery", "exclude": FEW, **PROBE},
     "dissect": {"network": "zfnet128", "concepts": "drawn:64"},
     "evolution": {"run": "digits", "images": "digits", "available": True},
     "maximize": {"network": "zfnet128", "targets": ["relu3:7", "relu5:80", "stop_sign"], "steps": 48},
