@@ -5,7 +5,7 @@ Knows nothing of networks.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Errors(NamedTuple):
@@ -30,6 +30,21 @@ TABLE3: Mapping[str, Errors] = {
     "zfnet-fc-8192": Errors(22.0, 38.8, 17.0),
     "zfnet-wide": Errors(18.8, 37.5, 16.0),
     "zfnet-wide-fc-8192": Errors(10.0, 38.3, 16.9),
+}
+
+# Table 2 (METHODS TB2): validation top-1, validation top-5, test top-5; None where none was published. Starred: also
+# trained on ImageNet 2011.
+TABLE2: Mapping[str, tuple[float | None, float | None, float | None]] = {
+    "Gunji et al. 2012": (None, None, 26.2),
+    "Krizhevsky et al., 1 convnet": (40.7, 18.2, None),
+    "Krizhevsky et al., 5 convnets": (38.1, 16.4, 16.4),
+    "Krizhevsky et al.*, 1 convnet": (39.0, 16.6, None),
+    "Krizhevsky et al.*, 7 convnets": (36.7, 15.4, 15.3),
+    "their replication, 1 convnet": (40.5, 18.1, None),
+    "ZFNet": (38.4, 16.5, None),
+    "5 ZFNets (a)": (36.7, 15.3, 15.3),
+    "ZFNet with 512, 1024, 512 maps (b)": (37.5, 16.0, 16.1),
+    "6 convnets (a) + (b)": (36.0, 14.7, 14.8),
 }
 
 Value = tuple[float, float | None]
@@ -97,3 +112,14 @@ VOC2012: Mapping[str, tuple[float, float, float]] = {
     "tvmonitor": (77.4, 80.7, 76.1),
 }
 VOC2012_MEAN = (74.3, 82.2, 79.0)
+
+
+def table2() -> list[dict[str, Any]]:
+    """Table 2 as rows like those of `Evaluation.rows`."""
+    measures = ("top-1 error", "top-5 error", "test top-5 error")
+    return [
+        {"network": name, "crops": "published", "measure": measure, "class": None, "value": value}
+        for name, row in TABLE2.items()
+        for measure, value in zip(measures, row, strict=True)
+        if value is not None
+    ]
