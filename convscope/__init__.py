@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
     from convscope.experiments.maximize import maximize
+    from convscope.experiments.occlude import occlude
     from convscope.experiments.project import project
     from convscope.experiments.redundancy import redundancy
     from convscope.models.catalog import load
@@ -48,6 +49,7 @@ __all__ = [
     "invariance",
     "load",
     "maximize",
+    "occlude",
     "open_atlas",
     "overlaps",
     "project",
@@ -72,6 +74,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "invariance": "experiments.invariance",
     "load": "models.catalog",
     "maximize": "experiments.maximize",
+    "occlude": "experiments.occlude",
     "open_atlas": "atlases.store",
     "overlaps": "data.overlap",
     "project": "experiments.project",

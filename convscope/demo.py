@@ -16,12 +16,14 @@ FIVE = [
     "gallery/yin_yang/image_0011.jpg",
     "gallery/accordion/image_0009.jpg",
 ]
+SEEN = ["gallery/elephant/image_0013.jpg", "gallery/dragonfly/image_0056.jpg", "gallery/panda/image_0008.jpg"]
 SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
     "diagnose": {"network": "zfnet128", "images": "gallery"},
     "redundancy": {"network": "zfnet128", "images": "gallery"},
     "activations": {"network": "zfnet128", "picture": SIGN, "layers": ["relu1", "relu2"]},
     "correspondence": {"network": "zfnet128", "images": "gallery", "boxes": "faces", "count": 5},
     "invariance": {"network": "zfnet128", "pictures": FIVE},
+    "occlude": {"network": "zfnet128", "pictures": SEEN, "stride": [5], "gallery": "gallery"},
     "evolution": {"run": "digits", "images": "digits", "available": True},
     "maximize": {"network": "zfnet128", "targets": ["relu3:7", "relu5:80", "stop_sign"], "steps": 48},
     "project": {"network": "zfnet128", "pictures": SIGN, "units": ["relu5:19", "relu3:7"]},

@@ -25,6 +25,7 @@ from convscope import (
     invariance,
     load,
     maximize,
+    occlude,
     project,
     redundancy,
     train,
@@ -32,7 +33,7 @@ from convscope import (
 from convscope.cli import app
 from convscope.commands import command as complete
 from convscope.data.sources import GALLERY
-from convscope.demo import FIVE
+from convscope.demo import FIVE, SEEN
 from convscope.experiments import EXPERIMENTS
 from convscope.figures.activations import activations as draw_activations
 from convscope.figures.correspondence import correspondence as draw_correspondence
@@ -40,6 +41,7 @@ from convscope.figures.diagnose import diagnose as draw_diagnosis
 from convscope.figures.evolution import evolution as draw_evolution
 from convscope.figures.invariance import invariance as draw_invariance
 from convscope.figures.maximize import maximize as draw_optima
+from convscope.figures.occlude import occlude as draw_occlusion
 from convscope.figures.project import project as draw_projection
 from convscope.figures.redundancy import redundancy as draw_redundancy
 from convscope.figures.schematics import schematics
@@ -131,6 +133,8 @@ def main() -> None:
     draw_correspondence(net, alike).savefig(DOCS / "images/correspondence.png", format="png")
     five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
     draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
+    three = [GALLERY / file.removeprefix("gallery/") for file in SEEN]
+    draw_occlusion(net, occlude(net, three, gallery=gallery)).savefig(DOCS / "images/occlude.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
     optima = maximize(net, OPTIMA)
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")

@@ -39,7 +39,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
     ),
     "models": (
         2,
-        ["zfnet", "alexnet", "student", "variants", "network", "vgg16", "catalog", "targets", "snapshots"],
+        ["zfnet", "alexnet", "student", "variants", "network", "occluder", "vgg16", "catalog", "targets", "snapshots"],
     ),
     "atlases": (3, ["tally", "scan", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
@@ -65,6 +65,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "diagnose",
             "redundancy",
             "maximize",
+            "occlude",
             "overlap",
             "paper",
             "project",

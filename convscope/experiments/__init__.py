@@ -7,6 +7,7 @@ EXPERIMENTS = {
     "evolution": "convscope.experiments.evolution",
     "invariance": "convscope.experiments.invariance",
     "maximize": "convscope.experiments.maximize",
+    "occlude": "convscope.experiments.occlude",
     "project": "convscope.experiments.project",
     "redundancy": "convscope.experiments.redundancy",
 }
