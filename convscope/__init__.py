@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convscope.experiments.activations import activations
     from convscope.experiments.correspondence import correspondence
     from convscope.experiments.diagnose import diagnose
+    from convscope.experiments.dissect import dissect
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
     from convscope.experiments.maximize import maximize
@@ -43,6 +44,7 @@ __all__ = [
     "atlas",
     "correspondence",
     "diagnose",
+    "dissect",
     "evaluate",
     "evolution",
     "images",
@@ -68,6 +70,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "atlas": "atlases.build",
     "correspondence": "experiments.correspondence",
     "diagnose": "experiments.diagnose",
+    "dissect": "experiments.dissect",
     "evaluate": "training.evaluate",
     "evolution": "experiments.evolution",
     "images": "data.sources",

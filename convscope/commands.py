@@ -99,12 +99,12 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _parameter(field: Field, several: bool) -> inspect.Parameter:
     """A field as an argument, where it is positional, or an option, which takes `several` values or one."""
     kind = TYPES.get(field.kind, str)
+    one = field.name.removesuffix("s") if several else field.name
+    metavar = METAVARS.get(field.kind, one.upper().replace("_", "-"))
     if field.positional:
-        metavar = METAVARS.get(field.kind, field.name.removesuffix("s").upper())
         spelling = typer.Argument(metavar=metavar, help=_help(field) if field.kind != "network" else NETWORK)
         default = None if field.optional else inspect.Parameter.empty
     else:
-        metavar = METAVARS.get(field.kind, field.name.removesuffix("s").upper().replace("_", "-"))
         flag = f"--{field.name.replace('_', '-')}"
         names = [f"{flag}/--no-{flag[2:]}"] if field.kind == "flag" and field.default is True else [flag]
         spelling = typer.Option(*names, metavar=None if field.kind == "flag" else metavar, help=_help(field))

@@ -11,8 +11,24 @@ import convscope
 ROOT = Path(str(convscope.__file__)).parent
 
 FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from left to right)
-    "": (0, ["errors", "progress", "device", "pictures", "results", "parameters"]),
-    "data": (1, ["preprocess", "warp", "parts", "sources", "means", "splits", "overlap"]),
+    "": (0, ["errors", "cache", "progress", "device", "pictures", "results", "parameters"]),
+    "data": (
+        1,
+        [
+            "preprocess",
+            "warp",
+            "parts",
+            "paints",
+            "canvas",
+            "things",
+            "drawn",
+            "sources",
+            "concepts",
+            "means",
+            "splits",
+            "overlap",
+        ],
+    ),
     "probe": (
         1,
         [
@@ -30,18 +46,21 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "filters",
             "spectrum",
             "priors",
+            "hog",
             "looks",
             "paint",
             "ascent",
             "lint",
             "likeness",
+            "tail",
+            "upsample",
         ],
     ),
     "models": (
         2,
         ["zfnet", "alexnet", "student", "variants", "network", "occluder", "vgg16", "catalog", "targets", "snapshots"],
     ),
-    "atlases": (3, ["tally", "scan", "store", "checkpoints", "build", "proxies", "sample"]),
+    "atlases": (3, ["tally", "scan", "slides", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
         3,
         ["recipe", "choose", "squares", "feed", "weights", "evaluate", "readings", "module", "callbacks", "run"],
@@ -65,6 +84,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "diagnose",
             "redundancy",
             "maximize",
+            "dissect",
             "occlude",
             "overlap",
             "paper",

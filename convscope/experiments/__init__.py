@@ -4,6 +4,7 @@ EXPERIMENTS = {
     "activations": "convscope.experiments.activations",
     "correspondence": "convscope.experiments.correspondence",
     "diagnose": "convscope.experiments.diagnose",
+    "dissect": "convscope.experiments.dissect",
     "evolution": "convscope.experiments.evolution",
     "invariance": "convscope.experiments.invariance",
     "maximize": "convscope.experiments.maximize",

@@ -15,6 +15,14 @@ SCHEDULES = ("plateau", "replay", "cosine", "constant")
 CROPS = ("centre", "ten", "random", "scale", "whole")
 OPTIMIZERS = ("sgd", "adam")
 SNAPSHOTS = (1, 2, 5, 10, 20, 30, 40, 64)  # the epochs of the paper's Figure 4 (METHODS F4)
+_KINDS: Mapping[Any, tuple[Any, str]] = {  # a hyperparameter's annotation: what it may be, in words
+    int: (int, "a whole number"),
+    float: (float | int, "a number"),
+    float | None: (float | int | None, "a number or none"),
+    bool: (bool, "true or false"),
+    str: (str, "a word"),
+    tuple[tuple[int, float], ...]: (tuple | list, "pairs of an epoch and a rate"),
+}
 UNIT_STD = 58 / 255  # brings pictures to about unit scale, which He initialisation presumes
 
 
@@ -54,7 +62,11 @@ class Recipe:
     seed: int = 0  # order, augmentation, dropout and initial weights follow from it
 
     def __post_init__(self) -> None:
-        """Every value in its range."""
+        """Every value of its kind and in its range."""
+        for field in fields(self):
+            kind, words = _KINDS[field.type]
+            if not isinstance(value := getattr(self, field.name), kind):
+                raise ArgumentError(field.name, value, f"expected {words}")
         rules: dict[str, tuple[bool, str]] = {
             "epochs": (self.epochs >= 1, "expected at least 1"),
             "batch_size": (self.batch_size >= 1, "expected at least 1"),
@@ -86,11 +98,16 @@ class Recipe:
                 raise ArgumentError(name, getattr(self, name), expected)
 
     def changed(self, **changes: Any) -> Self:
-        """This recipe with the given values in place; None leaves a value as it is."""
+        """This recipe with the given values in place; None leaves a value as it is, "none" turns it off.
+
+        Raises ArgumentError for a value that is unknown, of another kind, or out of range.
+        """
         unknown = set(changes) - {field.name for field in fields(self)}
         if unknown:
             raise ArgumentError("recipe", sorted(unknown), "no such hyperparameters")
-        return replace(self, **{name: value for name, value in changes.items() if value is not None})
+        given = {name: value for name, value in changes.items() if value is not None}
+        turned: dict[str, Any] = {name: None if value == "none" else value for name, value in given.items()}
+        return replace(self, **turned)
 
     def plain(self) -> dict[str, Any]:
         """The recipe as JSON can hold it."""

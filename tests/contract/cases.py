@@ -48,6 +48,19 @@ CASES = {
             ({2: "--layers", 3: "rleu"}, "the nearest are relu"),
         ],
     ),
+    "dissect": Case(
+        lambda net, picture: convscope.dissect(net, "drawn:5", layers=["relu"], quantile=0.05, rotations=1),
+        ["drawn:6", "--layers", "relu", "--rotations", "1"],
+        [
+            ({0: "nowhere"}, "no such folder"),
+            ({0: "drawn:0"}, "expected drawn:N"),
+            ({0: "run"}, "neither index.csv"),
+            ({2: "rleu"}, "the nearest are relu"),
+            ({4: "-1"}, "rotations is -1"),
+            ({3: "--quantile", 4: "1"}, "quantile is 1.0"),
+            ({3: "--grid", 4: "0"}, "grid is 0"),
+        ],
+    ),
     "evolution": Case(
         lambda net, picture: convscope.evolution([(1, net), (2, net)], picture, available=True),
         ["RUN", "PICTURE", "--builder", "py:tests.contract.cases:network", "--epochs", "1", "--epochs", "2"],

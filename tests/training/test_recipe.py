@@ -89,3 +89,15 @@ def test_changes_leave_out_what_is_none_and_refuse_what_is_unknown() -> None:
         PAPER.changed(learning_rate=1)
     with pytest.raises(ArgumentError, match="replay"):
         PAPER.changed(schedule="replay")
+
+
+def test_none_turns_off_what_can_be_off() -> None:
+    assert PAPER.changed(radius="none").radius is None
+    for name, value, expected in (
+        ("lr", "none", "a number"),
+        ("radius", "small", "a number or none"),
+        ("epochs", 2.5, "a whole number"),
+        ("nesterov", "yes", "true or false"),
+    ):
+        with pytest.raises(ArgumentError, match=f"{name} is .*: expected {expected}"):
+            PAPER.changed(**{name: value})
