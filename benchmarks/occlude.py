@@ -160,11 +160,15 @@ def curve(count: int, stride: int, clock: Callable[[], float]) -> None:
 
 def drawn(rows: Sequence[dict[str, Any]], count: int, stride: int) -> None:
     """Speed across, rank correlation up, a line for each mode."""
-    figure = canvas(760, 470)
+    figure = canvas(760, 486)
     heading(figure, "Approximate occlusion: what speed costs", 60, 36)
-    words = f"zfnet128, {count} pictures of the gallery, occluder of 29 pixels every {stride}. Dots: the mean over"
-    heading(figure, f"{words} pictures, lines down to the lowest.", 60, 58, 9, FAINT)
-    axes = chart(figure, 60, 84, 660, 320)
+    lines_above = (
+        f"zfnet128, {count} pictures of the gallery, an occluder of 29 pixels every {stride}.",
+        "Dots: the mean over the pictures; lines down: to the picture where it is lowest.",
+    )
+    for number, line in enumerate(lines_above):
+        heading(figure, line, 60, 58 + 17 * number, 9, FAINT)
+    axes = chart(figure, 60, 100, 660, 320)
     lines: dict[str, tuple[str, str, int | None, str]] = {"": ("capped, number: cap", "capped", None, COOL)}
     for coarser, colour in ((3, ACCENT), (2, "#b7d67a")):
         words = "third" if coarser == 3 else "second"
@@ -182,7 +186,7 @@ def drawn(rows: Sequence[dict[str, Any]], count: int, stride: int) -> None:
     axes.text(exact["speed"], axes.get_ylim()[0], " exact", color=FAINT, fontsize=8, va="bottom")
     axes.set_xlabel("times as fast as whole passes", color=FAINT, fontsize=8)
     axes.set_ylabel("rank correlation with the exact map of the probability", color=FAINT, fontsize=8)
-    axes.legend(fontsize=8, frameon=False, labelcolor=FAINT)
+    axes.legend(fontsize=8, loc="center right", frameon=False, labelcolor=FAINT)
     axes.grid(color=FAINT, alpha=0.15, linewidth=0.6)
     figure.savefig(RESULTS / "curve.png", format="png")
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convscope.data.overlap import overlaps
     from convscope.data.sources import images
     from convscope.errors import ConvscopeError
+    from convscope.experiments.ablate import ablate
     from convscope.experiments.activations import activations
     from convscope.experiments.correspondence import correspondence
     from convscope.experiments.diagnose import diagnose
@@ -40,6 +41,7 @@ __all__ = [
     "Network",
     "Recipe",
     "Snapshots",
+    "ablate",
     "activations",
     "atlas",
     "correspondence",
@@ -66,6 +68,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "Network": "models.network",
     "Recipe": "training.recipe",
     "Snapshots": "training.callbacks",
+    "ablate": "experiments.ablate",
     "activations": "experiments.activations",
     "atlas": "atlases.build",
     "correspondence": "experiments.correspondence",

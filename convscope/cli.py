@@ -5,7 +5,6 @@
 Heavy imports wait until a command needs them, so that `convscope --help` answers at once.
 """
 
-import json
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -311,9 +310,10 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a network on labelled IMAGES; OUT/network.safetensors is what every other command takes as NETWORK."""
+    from convscope.training.recipe import assigned
     from convscope.training.run import train as run
 
-    settings = _settings(change or []) | {
+    settings = assigned(change or [], "set") | {
         "epochs": epochs, "lr": lr, "side": side, "batch_size": batch_size, "seed": seed, "accelerator": accelerator,
         "devices": devices, "strategy": strategy, "num_nodes": num_nodes, "precision": precision,
     }  # fmt: skip
@@ -426,20 +426,6 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise ArgumentError(name, text, "expected whole numbers with commas between them") from error
-
-
-def _settings(changes: Iterable[str]) -> dict[str, Any]:
-    """NAME=VALUE pairs; a value is read as JSON, or as it stands where it is none."""
-    settings = {}
-    for change in changes:
-        name, equals, value = change.partition("=")
-        if not equals:
-            raise ArgumentError("set", change, "expected NAME=VALUE, as lr=0.03")
-        try:
-            settings[name.replace("-", "_")] = json.loads(value)
-        except ValueError:
-            settings[name.replace("-", "_")] = value
-    return settings
 
 
 def _dtype(name: str) -> Any:

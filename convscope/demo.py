@@ -16,8 +16,10 @@ FIVE = [
     "gallery/yin_yang/image_0011.jpg",
     "gallery/accordion/image_0009.jpg",
 ]
+SMALLER = ["m5", "m5:maps=[32]", "m5:fc=[16]"]
 SEEN = ["gallery/elephant/image_0013.jpg", "gallery/dragonfly/image_0056.jpg", "gallery/panda/image_0008.jpg"]
 SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
+    "ablate": {"images": "digits", "variants": SMALLER, "per_class": 100, "epochs": 8, "cache": "cache"},
     "diagnose": {"network": "zfnet128", "images": "gallery"},
     "redundancy": {"network": "zfnet128", "images": "gallery"},
     "activations": {"network": "zfnet128", "picture": SIGN, "layers": ["relu1", "relu2"]},
@@ -51,7 +53,7 @@ def demo(folder: Path = Path("demo")) -> Path:
     run = folder / "digits"
     if not (run / "network.safetensors").exists():
         train("digits", run, architecture="m5", per_class=140, epochs=40)
-    own = {"network": network, "run": str(run)}  # in place of their spellings
+    own = {"network": network, "run": str(run), "cache": str(folder / "cache")}  # in place of their spellings
     for name, values in SHOWN.items():
         perform(name, {**values, **{key: own[key] for key in own if key in values}}, _place(folder, name))
     return report(folder / "atlas", folder / "report")

@@ -18,6 +18,7 @@ from PIL.Image import Image
 
 from convscope import (
     Network,
+    ablate,
     activations,
     correspondence,
     diagnose,
@@ -37,8 +38,9 @@ from convscope.commands import command as complete
 from convscope.data.canvas import SIDE
 from convscope.data.drawn import draw
 from convscope.data.sources import GALLERY
-from convscope.demo import FIVE, SEEN
+from convscope.demo import FIVE, SEEN, SMALLER
 from convscope.experiments import EXPERIMENTS
+from convscope.figures.ablate import ablate as draw_ablation
 from convscope.figures.activations import activations as draw_activations
 from convscope.figures.correspondence import correspondence as draw_correspondence
 from convscope.figures.diagnose import diagnose as draw_diagnosis
@@ -117,6 +119,13 @@ def formed() -> Figure:
     return draw_evolution(found.network, found)
 
 
+def smaller() -> Figure:
+    """The convnet for digits, and what is left of it without a block of its two, or with a narrow classifier."""
+    with tempfile.TemporaryDirectory() as cache:
+        found = ablate("digits", variants=SMALLER, per_class=100, epochs=8, cache=cache, device="cpu")
+    return draw_ablation(found.network, found)
+
+
 def drawings() -> Figure:
     """Some of the drawn pictures, and what is marked in one of them, a colour a concept."""
     tiles = [draw(number).pixels for number in range(16)]
@@ -153,6 +162,7 @@ def main() -> None:
     draw_correspondence(net, alike).savefig(DOCS / "images/correspondence.png", format="png")
     five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
     draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
+    smaller().savefig(DOCS / "images/ablate.png", format="png")
     three = [GALLERY / file.removeprefix("gallery/") for file in SEEN]
     draw_occlusion(net, occlude(net, three, gallery=gallery)).savefig(DOCS / "images/occlude.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")

@@ -20,6 +20,7 @@ from convscope.experiments import EXPERIMENTS
 ROOT = Path(__file__).parents[1]
 PAGES = [
     "README.md",
+    "docs/ablate.md",
     "docs/activations.md",
     "docs/correspondence.md",
     "docs/diagnose.md",
@@ -36,6 +37,8 @@ PAGES = [
 ID = re.compile(r"\b(?:G[01]|M\d+|D\d+|TB\d|T\d+|V\d|F\d+b?|A\d|P\d|I\d|N\d|E\d)\b")
 
 SMALL = {  # what keeps a block quick in a test, and off the network
+    "--per-class 100 --epochs 8": "--per-class 2 --epochs 1",
+    "per_class=100, epochs=8": "per_class=2, epochs=1",
     "--architecture m5 --per-class 140 --epochs 40": "--architecture m5 --per-class 8 --test-cap 2 --epochs 2",
     "torchvision:resnet18": "py:reader_network:network",
     "torchvision:alexnet@random": "py:reader_network:network",

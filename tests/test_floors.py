@@ -63,7 +63,20 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
     "atlases": (3, ["tally", "scan", "slides", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
         3,
-        ["recipe", "choose", "squares", "feed", "weights", "evaluate", "readings", "module", "callbacks", "run"],
+        [
+            "recipe",
+            "choose",
+            "squares",
+            "feed",
+            "weights",
+            "evaluate",
+            "published",
+            "compare",
+            "readings",
+            "module",
+            "callbacks",
+            "run",
+        ],
     ),
     "experiments": (4, []),  # strangers to one another
     "figures": (
@@ -76,6 +89,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "switch",
             "schematics",
             "grid",
+            "ablate",
             "evolution",
             "invariance",
             "correspondence",

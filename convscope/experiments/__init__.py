@@ -1,6 +1,7 @@
 """The experiments, strangers to one another: name → module, the only list of them."""
 
 EXPERIMENTS = {
+    "ablate": "convscope.experiments.ablate",
     "activations": "convscope.experiments.activations",
     "correspondence": "convscope.experiments.correspondence",
     "diagnose": "convscope.experiments.diagnose",

@@ -192,7 +192,7 @@ def occlude(
     mode: Annotated[
         Mode, "exact; capped (boxes of limited size) or drill (coarse, then fine), both approximate; whole (slow)"
     ] = "exact",
-    cap: Annotated[float, "the share of a map's side that a box may cover, in mode capped"] = 0.6,
+    cap: Annotated[float, "the share of a map's side that a box may cover, in mode capped"] = 0.8,
     coarser: Annotated[int, "how many strides apart the coarse positions are, in mode drill"] = 3,
     share: Annotated[float, "the share of positions looked at finely, in mode drill"] = 0.2,
     seed: int = 0,

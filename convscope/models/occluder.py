@@ -42,7 +42,7 @@ class Approach:
     """
 
     mode: Mode = "exact"
-    cap: float = 0.6
+    cap: float = 0.8
     coarser: int = 3
     share: float = 0.2
 
