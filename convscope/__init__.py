@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from convscope.experiments.dissect import dissect
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
+    from convscope.experiments.linear_probe import linear_probe
     from convscope.experiments.maximize import maximize
     from convscope.experiments.occlude import occlude
     from convscope.experiments.project import project
@@ -51,6 +52,7 @@ __all__ = [
     "evolution",
     "images",
     "invariance",
+    "linear_probe",
     "load",
     "maximize",
     "occlude",
@@ -78,6 +80,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "evolution": "experiments.evolution",
     "images": "data.sources",
     "invariance": "experiments.invariance",
+    "linear_probe": "experiments.linear_probe",
     "load": "models.catalog",
     "maximize": "experiments.maximize",
     "occlude": "experiments.occlude",

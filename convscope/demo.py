@@ -16,6 +16,8 @@ FIVE = [
     "gallery/yin_yang/image_0011.jpg",
     "gallery/accordion/image_0009.jpg",
 ]
+FEW = ["inline_skate", "metronome"]  # classes of the gallery with fewer than three pictures
+PROBE = {"train": 2, "folds": 2, "layers": ["norm1", "relu3", "pool5", "relu7"]}
 SMALLER = ["m5", "m5:maps=[32]", "m5:fc=[16]"]
 SEEN = ["gallery/elephant/image_0013.jpg", "gallery/dragonfly/image_0056.jpg", "gallery/panda/image_0008.jpg"]
 SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
@@ -25,6 +27,7 @@ SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
     "activations": {"network": "zfnet128", "picture": SIGN, "layers": ["relu1", "relu2"]},
     "correspondence": {"network": "zfnet128", "images": "gallery", "boxes": "faces", "count": 5},
     "invariance": {"network": "zfnet128", "pictures": FIVE},
+    "linear_probe": {"network": "zfnet128", "images": "gallery", "exclude": FEW, **PROBE},
     "dissect": {"network": "zfnet128", "concepts": "drawn:64"},
     "occlude": {"network": "zfnet128", "pictures": SEEN, "stride": [5], "gallery": "gallery"},
     "evolution": {"run": "digits", "images": "digits", "available": True},

@@ -26,6 +26,7 @@ from convscope import (
     evolution,
     images,
     invariance,
+    linear_probe,
     load,
     maximize,
     occlude,
@@ -38,7 +39,7 @@ from convscope.commands import command as complete
 from convscope.data.canvas import SIDE
 from convscope.data.drawn import draw
 from convscope.data.sources import GALLERY
-from convscope.demo import FIVE, SEEN, SMALLER
+from convscope.demo import FEW, FIVE, SEEN, SMALLER
 from convscope.experiments import EXPERIMENTS
 from convscope.figures.ablate import ablate as draw_ablation
 from convscope.figures.activations import activations as draw_activations
@@ -48,6 +49,7 @@ from convscope.figures.dissect import dissect as draw_dissection
 from convscope.figures.evolution import evolution as draw_evolution
 from convscope.figures.grid import canvas, fitted, mosaic, place
 from convscope.figures.invariance import invariance as draw_invariance
+from convscope.figures.linear_probe import linear_probe as draw_layers
 from convscope.figures.maximize import maximize as draw_optima
 from convscope.figures.occlude import occlude as draw_occlusion
 from convscope.figures.project import project as draw_projection
@@ -162,6 +164,8 @@ def main() -> None:
     draw_correspondence(net, alike).savefig(DOCS / "images/correspondence.png", format="png")
     five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
     draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
+    probed = linear_probe(net, gallery, exclude=FEW, train=2, folds=3)
+    draw_layers(net, probed).savefig(DOCS / "images/linear-probe.png", format="png")
     smaller().savefig(DOCS / "images/ablate.png", format="png")
     three = [GALLERY / file.removeprefix("gallery/") for file in SEEN]
     draw_occlusion(net, occlude(net, three, gallery=gallery)).savefig(DOCS / "images/occlude.png", format="png")

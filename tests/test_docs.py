@@ -27,6 +27,7 @@ PAGES = [
     "docs/redundancy.md",
     "docs/dissect.md",
     "docs/invariance.md",
+    "docs/linear-probe.md",
     "docs/maximize.md",
     "docs/occlude.md",
     "docs/project.md",
@@ -48,6 +49,7 @@ SMALL = {  # what keeps a block quick in a test, and off the network
     "dissect zfnet128 marked/": "dissect py:reader_network:network marked/ --quantile 0.2",
     'convscope.dissect(net, "drawn"': 'convscope.dissect(net, "drawn:24"',
     "redundancy zfnet128 gallery": "redundancy py:reader_network:network pictures/",
+    "linear-probe zfnet128 pictures/": "linear-probe py:reader_network:network pictures/ --layers norm1",
     "-o out/maximize": "-o out/maximize --steps 2",
     "-o out/class-means": "-o out/class-means --steps 2",
     "-o out/dream": "-o out/dream --steps 1",
@@ -60,6 +62,7 @@ SMALL = {  # what keeps a block quick in a test, and off the network
     "evolution out/digits digits": "evolution out/digits digits --sample 40",
     '"relu5", 42': '"relu5", 2',
     '"gallery", "out/gallery"': '"pictures/", "out/gallery", layers=["relu5"]',
+    'layers=["pool5", "relu7", "HOG"], train=2, folds=2': 'layers=["relu7"], classifiers=["svm"], train=2, folds=2',
     'convscope.images("gallery")': '"pictures/"',
 }
 TINY = """

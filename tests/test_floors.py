@@ -27,6 +27,8 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "means",
             "splits",
             "overlap",
+            "contents",
+            "protocols",
         ],
     ),
     "probe": (
@@ -76,6 +78,9 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "module",
             "callbacks",
             "run",
+            "linear",
+            "features",
+            "folds",
         ],
     ),
     "experiments": (4, []),  # strangers to one another
@@ -97,6 +102,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "activations",
             "diagnose",
             "redundancy",
+            "linear_probe",
             "maximize",
             "dissect",
             "occlude",

@@ -8,6 +8,7 @@ EXPERIMENTS = {
     "dissect": "convscope.experiments.dissect",
     "evolution": "convscope.experiments.evolution",
     "invariance": "convscope.experiments.invariance",
+    "linear_probe": "convscope.experiments.linear_probe",
     "maximize": "convscope.experiments.maximize",
     "occlude": "convscope.experiments.occlude",
     "project": "convscope.experiments.project",

@@ -11,6 +11,8 @@ from torch import nn
 import convscope
 from convscope.models.network import Network
 
+FEW = ("inline_skate", "metronome")  # classes of the gallery with fewer than three pictures
+
 
 @dataclass(frozen=True)
 class Case:
@@ -119,6 +121,24 @@ CASES = {
             ({1: "--labels", 2: "cat"}, "gives no scores of classes"),
             ({0: "none.png"}, "none.png"),
             ({0: "no-picture.png"}, "no-picture.png"),
+        ],
+    ),
+    "linear_probe": Case(
+        lambda net, picture: convscope.linear_probe(
+            net, "gallery", exclude=FEW, train=2, folds=2, layers=["relu"], classifiers=["svm"]
+        ),
+        ["gallery", "--train", "1", "--folds", "1", "--layers", "rectified", "--classifiers", "svm"]
+        + [word for name in FEW for word in ("--exclude", name)],
+        [
+            ({0: "none"}, "none"),
+            ({0: "PICTURE"}, "has no classes"),
+            ({2: "0"}, "train is 0"),
+            ({2: "3"}, "has 3 pictures, need 4"),
+            ({4: "0"}, "folds is 0"),
+            ({6: "rleu"}, "the nearest are relu"),
+            ({8: "tree"}, "expected svm or softmax"),
+            ({10: "unicorn"}, "no such file with a list"),
+            ({3: "--test-cap", 4: "0"}, "test_cap is 0"),
         ],
     ),
     "maximize": Case(
