@@ -30,6 +30,7 @@ from convscope import (
     linear_probe,
     load,
     maximize,
+    occlude,
     project,
     redundancy,
     train,
@@ -39,7 +40,7 @@ from convscope.commands import command as complete
 from convscope.data.canvas import SIDE
 from convscope.data.drawn import draw
 from convscope.data.sources import GALLERY
-from convscope.demo import FEW, FIVE, SMALLER
+from convscope.demo import FEW, FIVE, SEEN, SMALLER
 from convscope.experiments import EXPERIMENTS
 from convscope.figures.ablate import ablate as draw_ablation
 from convscope.figures.activations import activations as draw_activations
@@ -52,6 +53,7 @@ from convscope.figures.grid import canvas, fitted, mosaic, place
 from convscope.figures.invariance import invariance as draw_invariance
 from convscope.figures.linear_probe import linear_probe as draw_layers
 from convscope.figures.maximize import maximize as draw_optima
+from convscope.figures.occlude import occlude as draw_occlusion
 from convscope.figures.project import project as draw_projection
 from convscope.figures.redundancy import redundancy as draw_redundancy
 from convscope.figures.schematics import schematics
@@ -179,6 +181,8 @@ def main() -> None:
     probed = linear_probe(net, gallery, exclude=FEW, train=2, folds=3)
     draw_layers(net, probed).savefig(DOCS / "images/linear-probe.png", format="png")
     smaller().savefig(DOCS / "images/ablate.png", format="png")
+    three = [GALLERY / file.removeprefix("gallery/") for file in SEEN]
+    draw_occlusion(net, occlude(net, three, gallery=gallery)).savefig(DOCS / "images/occlude.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
     optima = maximize(net, OPTIMA)
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")
