@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convscope.experiments.ablate import ablate
     from convscope.experiments.activations import activations
     from convscope.experiments.correspondence import correspondence
+    from convscope.experiments.curvature import curvature
     from convscope.experiments.diagnose import diagnose
     from convscope.experiments.dissect import dissect
     from convscope.experiments.evolution import evolution
@@ -45,6 +46,7 @@ __all__ = [
     "activations",
     "atlas",
     "correspondence",
+    "curvature",
     "diagnose",
     "dissect",
     "evaluate",
@@ -72,6 +74,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "activations": "experiments.activations",
     "atlas": "atlases.build",
     "correspondence": "experiments.correspondence",
+    "curvature": "experiments.curvature",
     "diagnose": "experiments.diagnose",
     "dissect": "experiments.dissect",
     "evaluate": "training.evaluate",

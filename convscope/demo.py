@@ -30,6 +30,7 @@ SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
     "dissect": {"network": "zfnet128", "concepts": "drawn:64"},
     "evolution": {"run": "digits", "images": "digits", "available": True},
     "maximize": {"network": "zfnet128", "targets": ["relu3:7", "relu5:80", "stop_sign"], "steps": 48},
+    "curvature": {"network": "zfnet128", "targets": ["relu1:0", "relu3:7"], "steps": 25, "krylov": 24, "count": 1},
     "project": {"network": "zfnet128", "pictures": SIGN, "units": ["relu5:19", "relu3:7"]},
 }
 

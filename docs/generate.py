@@ -21,6 +21,7 @@ from convscope import (
     ablate,
     activations,
     correspondence,
+    curvature,
     diagnose,
     dissect,
     evolution,
@@ -43,6 +44,7 @@ from convscope.experiments import EXPERIMENTS
 from convscope.figures.ablate import ablate as draw_ablation
 from convscope.figures.activations import activations as draw_activations
 from convscope.figures.correspondence import correspondence as draw_correspondence
+from convscope.figures.curvature import curvature as draw_curvature
 from convscope.figures.diagnose import diagnose as draw_diagnosis
 from convscope.figures.dissect import dissect as draw_dissection
 from convscope.figures.evolution import evolution as draw_evolution
@@ -59,6 +61,7 @@ DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the picture: legs and handles
 
 OPTIMA = ["relu1:0", "relu2:23", "relu2:33", "relu3:7", "relu5:42", "relu5:80", "stop_sign", "sunflower", "Leopards"]
+BENT = ["relu1:0", "relu2:23", "relu3:7", "stop_sign"]
 
 
 def reference() -> str:
@@ -170,6 +173,8 @@ def main() -> None:
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")
     compared = maximize(net, OPTIMA[-3:], preset="normalised", start=["noise", "class-mean"], images=gallery)
     draw_optima(net, compared).savefig(DOCS / "images/class-means.png", format="png")
+    bent = curvature(net, BENT)
+    draw_curvature(net, bent).savefig(DOCS / "images/curvature.png", format="png")
     draw_dissection(net, dissect(net, "drawn", rotations=3)).savefig(DOCS / "images/dissect.png", format="png")
     drawings().savefig(DOCS / "images/drawn.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")

@@ -4,6 +4,7 @@ EXPERIMENTS = {
     "ablate": "convscope.experiments.ablate",
     "activations": "convscope.experiments.activations",
     "correspondence": "convscope.experiments.correspondence",
+    "curvature": "convscope.experiments.curvature",
     "diagnose": "convscope.experiments.diagnose",
     "dissect": "convscope.experiments.dissect",
     "evolution": "convscope.experiments.evolution",

@@ -77,6 +77,21 @@ CASES = {
             ({2: "--layers", 3: "rleu"}, "the nearest are relu"),
         ],
     ),
+    "curvature": Case(
+        lambda net, picture: convscope.curvature(net, ["conv:3", "conv:2@0,1"], steps=60, krylov=4, count=1),
+        ["relu:3", "--steps", "3", "--krylov", "4", "--count", "1"],
+        [
+            ({0: "rleu:3"}, "the nearest are relu"),
+            ({0: "relu:99"}, "channels 0 to 5"),
+            ({2: "0"}, "steps is 0"),
+            ({4: "1"}, "krylov is 1"),
+            ({1: "--norm", 2: "0"}, "norm is 0.0"),
+            ({1: "--beta", 2: "-1"}, "beta is -1.0"),
+            ({1: "--way", 2: "guess"}, "guess"),
+            ({1: "--picture", 2: "none.png"}, "none.png"),
+            ({1: "--picture", 2: "no-picture.png"}, "no-picture.png"),
+        ],
+    ),
     "dissect": Case(
         lambda net, picture: convscope.dissect(net, "drawn:5", layers=["relu"], quantile=0.05, rotations=1),
         ["drawn:6", "--layers", "relu", "--rotations", "1"],
