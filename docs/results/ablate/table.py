@@ -15,7 +15,7 @@ HEAD = """# Table 3 and ensembles, in numbers
 
 The twelve variants of the paper's Table 3 ([M3](../../methods.md#m3), [TB3](../../methods.md#tb3)) trained by `ablate`.
 **Not a reproduction**: the published errors are of 224-pixel pictures of ImageNet 2012, 1,000 classes, 1.3 million
-pictures to train on. Ours are of tiny-imagenet-100 at 64 pixels, {pictures:,} pictures to train on in 100 classes, every
+pictures to train on. Ours are of tiny-imagenet-100 at 64 pixels, {pictures:,} pictures to train on in 100 classes, each
 variant at {width:g} of its maps and {units:g} of its fully connected units, {epochs} epochs of the scaled recipe. At 64
 pixels `pool5` has one position where the paper's has 36, so layers 6 and 7 hold far less of the parameters here, and
 networks of so few epochs are far from trained: compare orders, not numbers.
