@@ -19,3 +19,5 @@ alike --seeds 3 --repeated zfnet --repeated alexnet --repeated alexnet-without-3
 
 # Five networks as (a), a wide one beside them as (b): seeds and widths of what is there, in place of five seeds.
 python "$HERE/ensembles.py" cache "$DATA/tiny-imagenet-100/val" ensembles
+
+# Then ablate/ and ensembles/ go beside this file, and `python table.py` there writes README.md.
