@@ -84,6 +84,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "features",
             "folds",
             "scratch",
+            "precision",
         ],
     ),
     "experiments": (4, []),  # strangers to one another

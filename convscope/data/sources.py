@@ -139,6 +139,23 @@ class Pictures:
             skip_bad=self.skip_bad,
         )
 
+    def joined(self, other: "Pictures") -> "Pictures":
+        """These and, after them, `other`'s, their paths below "first" and "second". Raises DataError where the classes
+        differ, or only one knows of several in a picture.
+        """
+        if self.classes != other.classes or (self.truth is None) != (other.truth is None):
+            raise DataError(f"{other.name} has other classes than {self.name}: expected the same in the same order")
+        both = self._items, other._items
+        return Pictures(
+            f"{self.name} and {other.name}",
+            [*both[0], *both[1]] if all(isinstance(each, list) for each in both) else _Both(*both),
+            paths=[*(f"first/{path}" for path in self.paths), *(f"second/{path}" for path in other.paths)],
+            labels=None if self.labels is None or other.labels is None else [*self.labels, *other.labels],
+            classes=self.classes,
+            truth=None if self.truth is None or other.truth is None else np.concatenate([self.truth, other.truth]),
+            skip_bad=self.skip_bad,
+        )
+
     def without(self, *classes: str) -> "Pictures":
         """The pictures of all other classes, their labels numbered anew. Raises ArgumentError for an unknown class."""
         if self.classes is None or self.labels is None:
@@ -168,6 +185,19 @@ class _Chosen(Sequence[Any]):
 
     def __getitem__(self, index: Any) -> Any:
         return self.items[self.places[index]]
+
+
+class _Both(Sequence[Any]):
+    """One sequence after another."""
+
+    def __init__(self, first: Sequence[Any], second: Sequence[Any]) -> None:
+        self.first, self.second = first, second
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.first[index] if index < len(self.first) else self.second[index - len(self.first)]
 
 
 def _whole(items: Sequence[Any]) -> Any:

@@ -7,14 +7,17 @@ was published.
 Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013), tables 4 to 6 and figure 9.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, Any
 
+import torch
 from torch import Tensor
 
+from convscope.data.contents import digests, together
 from convscope.data.protocols import recognised
+from convscope.data.sources import Pictures
 from convscope.data.sources import images as open_images
 from convscope.errors import ArgumentError, NetworkError
 from convscope.models.network import Network
@@ -22,9 +25,11 @@ from convscope.parameters import Folder, Images
 from convscope.results import against
 from convscope.training.features import HOG, features, kept
 from convscope.training.folds import Measured, labelled_task, measured
-from convscope.training.published import OURS, SCRATCH, TABLES
+from convscope.training.precision import Precision, precision
+from convscope.training.published import OURS, SCRATCH, TABLES, VOC2012, VOC2012_MEAN
 from convscope.training.scratch import Scratch, architecture_of
 
+VOC = "PASCAL VOC 2012"
 BASELINE, ALONE = f"{HOG} + SVM", "from scratch"
 Curve = Mapping[int, Measured]  # pictures of a class to train on -> folds
 
@@ -56,7 +61,8 @@ class Transfer:
 
     curves: who -> pictures of a class to train on -> folds. features: who learns from the network's own; classes: the
     names; data: which well-known data set it is, or None; published: others' accuracies on it, who -> pictures of a
-    class -> (per cent, deviation or None).
+    class -> (per cent, deviation or None). precision: who -> average precisions, instead of curves, where pictures show
+    several classes.
     """
 
     curves: Mapping[str, Curve]
@@ -64,6 +70,7 @@ class Transfer:
     classes: tuple[str, ...]
     data: str | None
     notes: tuple[str, ...]
+    precision: Mapping[str, Precision] = field(default_factory=dict)
 
     @property
     def published(self) -> Mapping[str, Mapping[int, tuple[float, float | None]]]:
@@ -73,6 +80,8 @@ class Transfer:
     @property
     def crossings(self) -> list[Crossing]:
         """How few pictures of a class the network's features need to do as well as each of the others at its best."""
+        if self.features not in self.curves:
+            return []
         here = {who: {n: found.mean for n, found in curve.items()} for who, curve in self.curves.items()}
         others = {who: means for who, means in here.items() if who != self.features}
         others |= {
@@ -109,7 +118,19 @@ class Transfer:
             }
             for one in self.crossings
         ]
-        return [*here, *there, *reached]
+        return [*here, *there, *reached, *self._precisions()]
+
+    def _precisions(self) -> Iterator[dict[str, Any]]:
+        """Average precision of every class, their mean, and accuracy, in per cent."""
+        for who, found in self.precision.items():
+            own = who == self.features and self.data == VOC
+            for name, value in zip(self.classes, found.per_class, strict=True):
+                published = VOC2012[name][-1] if own and name in VOC2012 else None
+                numbers = {"value": None} if value is None else against(value, published)
+                yield {"kind": "precision", "who": who, "class": name, **numbers}
+            numbers = against(found.mean, VOC2012_MEAN[-1] if own else None)
+            yield {"kind": "mean precision", "who": who, **numbers, "strength": found.strength}
+            yield {"kind": "accuracy", "who": who, "value": found.accuracy}
 
     @property
     def arrays(self) -> dict[str, Tensor]:
@@ -121,6 +142,8 @@ class Transfer:
     @property
     def text(self) -> str:
         """The table, and with how few pictures the features do as well as others."""
+        if self.precision:
+            return "\n".join([*_table(self.classes, self.precision), *self.notes])
         counts = sorted({n for curve in self.curves.values() for n in curve})
         lines = [f"{'pictures of a class':<24}" + "".join(f"{n:>13}" for n in counts)]
         for who, curve in self.curves.items():
@@ -130,6 +153,16 @@ class Transfer:
 
 def _cell(found: Measured) -> str:
     return f"{found.mean:.1f}" + ("" if found.std is None else f" ± {found.std:.1f}")
+
+
+def _table(classes: Sequence[str], found: Mapping[str, Precision]) -> Iterator[str]:
+    """Average precisions, a line a class, then their mean and the accuracy."""
+    yield f"{'average precision':<24}" + "".join(f"{who:>20}" for who in found)
+    for number, name in enumerate(classes):
+        values = [each.per_class[number] for each in found.values()]
+        yield f"{name:<24}" + "".join(f"{'n/a' if value is None else f'{value:.1f}':>20}" for value in values)
+    yield f"{'mean':<24}" + "".join(f"{each.mean:>20.1f}" for each in found.values())
+    yield f"{'likeliest is present':<24}" + "".join(f"{each.accuracy:>20.1f}" for each in found.values())
 
 
 def crossing(who: str, curve: Mapping[int, float], other: str, others: Mapping[int, float]) -> Crossing:
@@ -149,6 +182,7 @@ def transfer(
     network: Network,
     images: Images,
     *,
+    test: Annotated[Images | None, "pictures to test on [default: others of the same source]"] = None,
     train: Annotated[Sequence[int], "pictures of a class to train on"] = (15, 30),
     layer: Annotated[str | None, "whose features to learn from [default: the last rectified one]"] = None,
     folds: Annotated[int, "draws of these, each tested on others"] = 5,
@@ -172,6 +206,10 @@ def transfer(
     Beside it stand a linear support vector machine on HOG (I3), the same architecture trained from scratch on the
     fold's pictures alone (T10), and published numbers where the data set is known by its counts.
 
+    With `test` those pictures are tested in every fold. Where pictures may show several classes, as those of PASCAL
+    VOC, all of `images` are trained on, once, a picture's target shared by the classes it shows, and the measure is the
+    average precision of every class on `test` (METHODS TB6).
+
     Raises LayerError, ArgumentError for numbers below 1, DataError for pictures without classes and for a class that is
     too small, NetworkError where an architecture not of ours is to be trained from scratch.
     """
@@ -183,7 +221,13 @@ def transfer(
     chosen = layer or _last(network)
     who = f"{chosen} + softmax"
     plan = Scratch(architecture_of(network), "scaled", scratch_epochs, scratch_side) if alone else None
-    task = labelled_task(open_images(images), exclude)
+    first = open_images(images)
+    pictures = first if test is None else first.joined(open_images(test))
+    tested = None if test is None else len(first)
+    if pictures.truth is not None:
+        wanted = {who: (chosen, "softmax")} | ({BASELINE: (HOG, "svm")} if hog else {})
+        return _several(network, pictures, tested, wanted, cache, batch_size, device)
+    task = labelled_task(pictures, exclude, tested)
     for count in sorted({*counts, *alone}):
         task.folds(count, folds, test_cap, seed)  # before anything long: a class may be too small
     curves: dict[str, dict[int, Measured]] = {who: {}}
@@ -204,8 +248,35 @@ def transfer(
             assert plan is not None
             splits = task.folds(count, folds, test_cap, seed)[:scratch_folds]
             curves.setdefault(ALONE, {})[count] = plan.measured(task, splits, store, seed=seed * folds, device=device)
-    known_as = recognised(len(task.pictures), len(task.pictures.classes or ()))
+    known_as = recognised(len(first), len(first.classes or ()))
     return Transfer(curves, who, task.classes, known_as, task.remarks(drawn[counts[-1]]))
+
+
+def _several(
+    network: Network,
+    pictures: Pictures,
+    tested: int | None,
+    wanted: Mapping[str, tuple[str, str]],
+    cache: Any,
+    batch_size: int,
+    device: str | None,
+) -> Transfer:
+    """Pictures that may show several classes; `wanted`: who -> layer, classifier."""
+    if tested is None:
+        raise ArgumentError("test", None, "pictures that show several classes need others to test on")
+    assert pictures.truth is not None
+    truth = torch.from_numpy(pictures.truth)
+    content, layers = together(digests(pictures)), [layer for layer, _ in wanted.values()]
+    options: dict[str, Any] = {"content": content, "narrow": False, "batch_size": batch_size, "device": device}
+    with kept(cache) as store:
+        known = features(network, pictures, layers, store, **options)
+        read = [place for place in range(len(pictures)) if place not in pictures.skipped]
+        train, test = ([k for k in read if k < tested], [k for k in read if k >= tested])
+        found = {who: precision(known[layer], truth, train, test, kind, store) for who, (layer, kind) in wanted.items()}
+    classes, who = pictures.classes or (), next(iter(wanted))
+    absent = [name for name, value in zip(classes, found[who].per_class, strict=True) if value is None]
+    notes = (f"no test picture shows {', '.join(absent)}: no average precision",) if absent else ()
+    return Transfer({}, who, classes, recognised(tested, len(classes)), notes, found)
 
 
 def _last(network: Network) -> str:

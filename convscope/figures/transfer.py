@@ -19,6 +19,8 @@ def transfer(network: Network, found: Transfer) -> Figure:
     """A curve for each classifier with the deviation between folds, published points hollow; where the network's
     features reach the best of the others.
     """
+    if found.precision:
+        return _precisions(network, found)
     figure = canvas(LEFT + WIDE + 40 + BESIDE, TOP + HIGH + 66)
     heading(figure, f"How good are the features of {network.name} for other classes?", LEFT, 36)
     data = found.data or f"{len(found.classes)} classes"
@@ -48,6 +50,31 @@ def transfer(network: Network, found: Transfer) -> Figure:
         if one.train is not None and not one.already:
             axes.plot([one.train, one.train], [0, one.level], color=FAINT, linewidth=0.8, linestyle=(0, (2, 3)))
     _dress(axes, found)
+    return figure
+
+
+def _precisions(network: Network, found: Transfer) -> Figure:
+    """A line for each class, a point for each classifier, the published ones hollow."""
+    rows = [row for row in found.rows if row["kind"] == "precision"]
+    figure = canvas(LEFT + 70 + WIDE + LEFT, TOP + 22 * len(found.classes) + 70)
+    heading(figure, f"How good are the features of {network.name} for other classes?", LEFT, 36)
+    heading(figure, f"{found.data or f'{len(found.classes)} classes'}: average precision, per cent", LEFT, 58, 9, FAINT)
+    axes = chart(figure, LEFT + 70, TOP, WIDE, 22 * len(found.classes))
+    left = float(LEFT)
+    for (who, each), colour in zip(found.precision.items(), OWN, strict=False):
+        own = [row for row in rows if row["who"] == who and row["value"] is not None]
+        axes.plot([row["value"] for row in own], [found.classes.index(row["class"]) for row in own], "o", color=colour)
+        known = [row for row in own if "reference" in row]
+        places = [found.classes.index(row["class"]) for row in known]
+        axes.plot([row["reference"] for row in known], places, "o", color=colour, fillstyle="none")
+        words = f"{who}: mean {each.mean:.1f}" + ("; hollow: published, another network" if known else "")
+        heading(figure, "●", left, 84, 10, colour)
+        heading(figure, words, left + 16, 84, 8.5, TEXT)
+        left += 50 + 6.2 * len(words)
+    axes.set_yticks(range(len(found.classes)), found.classes)
+    axes.set_ylim(len(found.classes) - 0.5, -0.5)
+    axes.set_xlim(0, 101)
+    axes.grid(axis="both", color=FAINT, alpha=0.15, linewidth=0.6)
     return figure
 
 

@@ -34,13 +34,14 @@ UNIT = 1000  # features of length one stand for about as many standardised ones:
 @dataclass(frozen=True)
 class Task:
     """Pictures to tell classes apart on. `places` in `pictures` of those that take part, by path; `labels` of these,
-    numbers of `classes`.
+    numbers of `classes`; those from `tested` on are for tests only, where it is given.
     """
 
     pictures: Pictures
     places: list[int]
     labels: list[int]
     classes: tuple[str, ...]
+    tested: int | None = None
 
     @cached_property
     def digests(self) -> list[str]:
@@ -59,12 +60,15 @@ class Task:
 
     def folds(self, train: int, count: int = 5, test_cap: int | None = 50, seed: int = 0) -> list[Split]:
         """Draws of `train` pictures of each class, and up to `test_cap` of the others, as places in the source; of
-        what could be read so far. Raises DataError for a class that is too small.
+        what could be read so far. Where there are pictures for tests only, every fold tests those. Raises DataError
+        for a class that is too small.
         """
         able = [k for k, place in enumerate(self.places) if place not in self.pictures.skipped]
+        apart = [self.places[k] for k in able if self.tested is not None and self.places[k] >= self.tested]
+        able = [k for k in able if self.tested is None or self.places[k] < self.tested]
         drawn = folds([self.labels[k] for k in able], train, count, test_cap, seed, classes=self.classes)
         names = [self.places[k] for k in able]
-        return [Split([names[k] for k in one.train], [names[k] for k in one.test]) for one in drawn]
+        return [Split([names[k] for k in one.train], apart or [names[k] for k in one.test]) for one in drawn]
 
     def remarks(self, splits: Sequence[Split]) -> tuple[str, ...]:
         """What a reader should know of the pictures: which could not be read, and which are trained and tested on."""
@@ -79,7 +83,7 @@ class Task:
         return tuple(found)
 
 
-def labelled_task(pictures: Pictures, exclude: Exclude = ()) -> Task:
+def labelled_task(pictures: Pictures, exclude: Exclude = (), tested: int | None = None) -> Task:
     """The pictures with a class that are not excluded, in the order of their paths.
 
     Raises DataError for pictures without classes, a class without pictures or a label without a class (its numbers
@@ -99,7 +103,7 @@ def labelled_task(pictures: Pictures, exclude: Exclude = ()) -> Task:
         raise DataError(f"{pictures.name} has {len(classes)} class, need 2 or more to tell apart")
     place_of = {path: place for place, path in enumerate(pictures.paths)}
     ordered = sorted(zip(chosen.paths, labels, strict=True))
-    return Task(pictures, [place_of[path] for path, _ in ordered], [label for _, label in ordered], classes)
+    return Task(pictures, [place_of[path] for path, _ in ordered], [label for _, label in ordered], classes, tested)
 
 
 @dataclass(frozen=True)

@@ -117,3 +117,39 @@ def test_errors() -> None:
     bare = Network(nn.Sequential(nn.Flatten(), nn.Linear(768, 3)), (3, 16, 16))
     with pytest.raises(NetworkError, match="has no rectifier: name a layer"):
         transfer(bare, pictures(), train=[2])
+
+
+def several(count: int, seed: int, classes: tuple[str, ...] = ("red", "green", "blue")) -> Pictures:
+    """Pictures that show one or more of three colours."""
+    noise = np.random.default_rng(seed)
+    truth = noise.integers(0, 2, (count, 3)).astype(np.int8)
+    truth[truth.sum(1) == 0, 0] = 1
+    items = [(noise.integers(20, 50, (24, 24, 3)) + np.int16(150) * row).astype(np.uint8) for row in truth]
+    return Pictures(f"seen{seed}", items, classes=classes, truth=truth)
+
+
+def test_pictures_that_show_several_classes_are_measured_by_average_precision() -> None:
+    first, second = several(40, 0), several(30, 1)
+    found = transfer(network(), first, test=second, layer="3")
+    own = found.precision["3 + softmax"]
+    assert own.mean > 95
+    assert own.accuracy > 95
+    assert found.precision[BASELINE].mean < own.mean
+    kinds = [row["kind"] for row in found.rows]
+    assert kinds == [*["precision"] * 3, "mean precision", "accuracy"] * 2
+    assert "likeliest is present" in found.text
+    draw(network(), found)
+    assert second.truth is not None
+    second.truth[:, 2] = -1
+    assert transfer(network(), first, test=second, layer="3").notes == (
+        "no test picture shows blue: no average precision",
+    )
+    with pytest.raises(ArgumentError, match="pictures that show several classes need others"):
+        transfer(network(), first, layer="3")
+    with pytest.raises(DataError, match="seen1 has other classes than seen0"):
+        transfer(network(), first, test=several(30, 1, ("red", "blue", "green")), layer="3")
+
+
+def test_other_pictures_to_test_on_are_tested_in_every_fold() -> None:
+    found = transfer(network(), pictures(), test=pictures(5), train=[2], folds=2, layer="3", hog=False)
+    assert found.curves["3 + softmax"][2].confusion.sum((1, 2)).tolist() == [15, 15]
