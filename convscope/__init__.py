@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
     from convscope.experiments.maximize import maximize
+    from convscope.experiments.net2vec import net2vec
     from convscope.experiments.project import project
     from convscope.experiments.redundancy import redundancy
     from convscope.models.catalog import load
@@ -50,6 +51,7 @@ __all__ = [
     "invariance",
     "load",
     "maximize",
+    "net2vec",
     "open_atlas",
     "overlaps",
     "project",
@@ -75,6 +77,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "invariance": "experiments.invariance",
     "load": "models.catalog",
     "maximize": "experiments.maximize",
+    "net2vec": "experiments.net2vec",
     "open_atlas": "atlases.store",
     "overlaps": "data.overlap",
     "project": "experiments.project",

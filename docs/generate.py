@@ -27,6 +27,7 @@ from convscope import (
     invariance,
     load,
     maximize,
+    net2vec,
     project,
     redundancy,
     train,
@@ -46,6 +47,7 @@ from convscope.figures.evolution import evolution as draw_evolution
 from convscope.figures.grid import canvas, fitted, mosaic, place
 from convscope.figures.invariance import invariance as draw_invariance
 from convscope.figures.maximize import maximize as draw_optima
+from convscope.figures.net2vec import net2vec as draw_net2vec
 from convscope.figures.project import project as draw_projection
 from convscope.figures.redundancy import redundancy as draw_redundancy
 from convscope.figures.schematics import schematics
@@ -157,6 +159,7 @@ def main() -> None:
     compared = maximize(net, OPTIMA[-3:], preset="normalised", start=["noise", "class-mean"], images=gallery)
     draw_optima(net, compared).savefig(DOCS / "images/class-means.png", format="png")
     draw_dissection(net, dissect(net, "drawn", rotations=3)).savefig(DOCS / "images/dissect.png", format="png")
+    draw_net2vec(net, net2vec(net, "drawn")).savefig(DOCS / "images/net2vec.png", format="png")
     drawings().savefig(DOCS / "images/drawn.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
     if PAGE.exists() and shutil.which("chromium"):

@@ -54,13 +54,14 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "likeness",
             "tail",
             "upsample",
+            "combine",
         ],
     ),
     "models": (
         2,
         ["zfnet", "alexnet", "student", "variants", "network", "vgg16", "catalog", "targets", "snapshots"],
     ),
-    "atlases": (3, ["tally", "scan", "slides", "store", "checkpoints", "build", "proxies", "sample"]),
+    "atlases": (3, ["tally", "scan", "slides", "imprints", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
         3,
         ["recipe", "choose", "squares", "feed", "weights", "evaluate", "readings", "module", "callbacks", "run"],
@@ -85,6 +86,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "redundancy",
             "maximize",
             "dissect",
+            "net2vec",
             "overlap",
             "paper",
             "project",

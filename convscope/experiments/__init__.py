@@ -8,6 +8,7 @@ EXPERIMENTS = {
     "evolution": "convscope.experiments.evolution",
     "invariance": "convscope.experiments.invariance",
     "maximize": "convscope.experiments.maximize",
+    "net2vec": "convscope.experiments.net2vec",
     "project": "convscope.experiments.project",
     "redundancy": "convscope.experiments.redundancy",
 }
