@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from convscope.data.overlap import overlaps
     from convscope.data.sources import images
     from convscope.errors import ConvscopeError
+    from convscope.experiments.ablate import ablate
     from convscope.experiments.activations import activations
     from convscope.experiments.correspondence import correspondence
     from convscope.experiments.diagnose import diagnose
     from convscope.experiments.dissect import dissect
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
+    from convscope.experiments.linear_probe import linear_probe
     from convscope.experiments.maximize import maximize
     from convscope.experiments.net2vec import net2vec
     from convscope.experiments.project import project
@@ -40,6 +42,7 @@ __all__ = [
     "Network",
     "Recipe",
     "Snapshots",
+    "ablate",
     "activations",
     "atlas",
     "correspondence",
@@ -49,6 +52,7 @@ __all__ = [
     "evolution",
     "images",
     "invariance",
+    "linear_probe",
     "load",
     "maximize",
     "net2vec",
@@ -66,6 +70,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "Network": "models.network",
     "Recipe": "training.recipe",
     "Snapshots": "training.callbacks",
+    "ablate": "experiments.ablate",
     "activations": "experiments.activations",
     "atlas": "atlases.build",
     "correspondence": "experiments.correspondence",
@@ -75,6 +80,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "evolution": "experiments.evolution",
     "images": "data.sources",
     "invariance": "experiments.invariance",
+    "linear_probe": "experiments.linear_probe",
     "load": "models.catalog",
     "maximize": "experiments.maximize",
     "net2vec": "experiments.net2vec",

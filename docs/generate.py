@@ -18,6 +18,7 @@ from PIL.Image import Image
 
 from convscope import (
     Network,
+    ablate,
     activations,
     correspondence,
     diagnose,
@@ -25,6 +26,7 @@ from convscope import (
     evolution,
     images,
     invariance,
+    linear_probe,
     load,
     maximize,
     net2vec,
@@ -37,8 +39,9 @@ from convscope.commands import command as complete
 from convscope.data.canvas import SIDE
 from convscope.data.drawn import draw
 from convscope.data.sources import GALLERY
-from convscope.demo import FIVE
+from convscope.demo import FEW, FIVE, SMALLER
 from convscope.experiments import EXPERIMENTS
+from convscope.figures.ablate import ablate as draw_ablation
 from convscope.figures.activations import activations as draw_activations
 from convscope.figures.correspondence import correspondence as draw_correspondence
 from convscope.figures.diagnose import diagnose as draw_diagnosis
@@ -46,6 +49,7 @@ from convscope.figures.dissect import dissect as draw_dissection
 from convscope.figures.evolution import evolution as draw_evolution
 from convscope.figures.grid import canvas, fitted, mosaic, place
 from convscope.figures.invariance import invariance as draw_invariance
+from convscope.figures.linear_probe import linear_probe as draw_layers
 from convscope.figures.maximize import maximize as draw_optima
 from convscope.figures.net2vec import net2vec as draw_net2vec
 from convscope.figures.project import project as draw_projection
@@ -117,6 +121,13 @@ def formed() -> Figure:
     return draw_evolution(found.network, found)
 
 
+def smaller() -> Figure:
+    """The convnet for digits, and what is left of it without a block of its two, or with a narrow classifier."""
+    with tempfile.TemporaryDirectory() as cache:
+        found = ablate("digits", variants=SMALLER, per_class=100, epochs=8, cache=cache, device="cpu")
+    return draw_ablation(found.network, found)
+
+
 def drawings() -> Figure:
     """Some of the drawn pictures, and what is marked in one of them, a colour a concept."""
     tiles = [draw(number).pixels for number in range(16)]
@@ -153,6 +164,9 @@ def main() -> None:
     draw_correspondence(net, alike).savefig(DOCS / "images/correspondence.png", format="png")
     five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
     draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
+    probed = linear_probe(net, gallery, exclude=FEW, train=2, folds=3)
+    draw_layers(net, probed).savefig(DOCS / "images/linear-probe.png", format="png")
+    smaller().savefig(DOCS / "images/ablate.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
     optima = maximize(net, OPTIMA)
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")

@@ -20,6 +20,7 @@ from convscope.experiments import EXPERIMENTS
 ROOT = Path(__file__).parents[1]
 PAGES = [
     "README.md",
+    "docs/ablate.md",
     "docs/activations.md",
     "docs/correspondence.md",
     "docs/diagnose.md",
@@ -27,6 +28,7 @@ PAGES = [
     "docs/dissect.md",
     "docs/net2vec.md",
     "docs/invariance.md",
+    "docs/linear-probe.md",
     "docs/maximize.md",
     "docs/project.md",
     "docs/atlas.md",
@@ -36,6 +38,8 @@ PAGES = [
 ID = re.compile(r"\b(?:G[01]|M\d+|D\d+|TB\d|T\d+|V\d|F\d+b?|A\d|P\d|I\d|N\d|E\d)\b")
 
 SMALL = {  # what keeps a block quick in a test, and off the network
+    "--per-class 100 --epochs 8": "--per-class 2 --epochs 1",
+    "per_class=100, epochs=8": "per_class=2, epochs=1",
     "--architecture m5 --per-class 140 --epochs 40": "--architecture m5 --per-class 8 --test-cap 2 --epochs 2",
     "torchvision:resnet18": "py:reader_network:network",
     "torchvision:alexnet@random": "py:reader_network:network",
@@ -46,6 +50,7 @@ SMALL = {  # what keeps a block quick in a test, and off the network
     'convscope.net2vec(net, "drawn"': 'convscope.net2vec(net, "drawn:40", epochs=2',
     'convscope.dissect(net, "drawn"': 'convscope.dissect(net, "drawn:24"',
     "redundancy zfnet128 gallery": "redundancy py:reader_network:network pictures/",
+    "linear-probe zfnet128 pictures/": "linear-probe py:reader_network:network pictures/ --layers norm1",
     "-o out/maximize": "-o out/maximize --steps 2",
     "-o out/class-means": "-o out/class-means --steps 2",
     "-o out/dream": "-o out/dream --steps 1",
@@ -55,6 +60,7 @@ SMALL = {  # what keeps a block quick in a test, and off the network
     "evolution out/digits digits": "evolution out/digits digits --sample 40",
     '"relu5", 42': '"relu5", 2',
     '"gallery", "out/gallery"': '"pictures/", "out/gallery", layers=["relu5"]',
+    'layers=["pool5", "relu7", "HOG"], train=2, folds=2': 'layers=["relu7"], classifiers=["svm"], train=2, folds=2',
     'convscope.images("gallery")': '"pictures/"',
 }
 TINY = """

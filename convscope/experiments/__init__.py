@@ -1,12 +1,14 @@
 """The experiments, strangers to one another: name → module, the only list of them."""
 
 EXPERIMENTS = {
+    "ablate": "convscope.experiments.ablate",
     "activations": "convscope.experiments.activations",
     "correspondence": "convscope.experiments.correspondence",
     "diagnose": "convscope.experiments.diagnose",
     "dissect": "convscope.experiments.dissect",
     "evolution": "convscope.experiments.evolution",
     "invariance": "convscope.experiments.invariance",
+    "linear_probe": "convscope.experiments.linear_probe",
     "maximize": "convscope.experiments.maximize",
     "net2vec": "convscope.experiments.net2vec",
     "project": "convscope.experiments.project",
