@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convscope.experiments.ablate import ablate
     from convscope.experiments.activations import activations
     from convscope.experiments.correspondence import correspondence
+    from convscope.experiments.curvature import curvature
     from convscope.experiments.diagnose import diagnose
     from convscope.experiments.dissect import dissect
     from convscope.experiments.evolution import evolution
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from convscope.experiments.linear_probe import linear_probe
     from convscope.experiments.maximize import maximize
     from convscope.experiments.net2vec import net2vec
+    from convscope.experiments.occlude import occlude
     from convscope.experiments.project import project
     from convscope.experiments.redundancy import redundancy
     from convscope.models.catalog import load
@@ -46,6 +48,7 @@ __all__ = [
     "activations",
     "atlas",
     "correspondence",
+    "curvature",
     "diagnose",
     "dissect",
     "evaluate",
@@ -56,6 +59,7 @@ __all__ = [
     "load",
     "maximize",
     "net2vec",
+    "occlude",
     "open_atlas",
     "overlaps",
     "project",
@@ -74,6 +78,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "activations": "experiments.activations",
     "atlas": "atlases.build",
     "correspondence": "experiments.correspondence",
+    "curvature": "experiments.curvature",
     "diagnose": "experiments.diagnose",
     "dissect": "experiments.dissect",
     "evaluate": "training.evaluate",
@@ -84,6 +89,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "load": "models.catalog",
     "maximize": "experiments.maximize",
     "net2vec": "experiments.net2vec",
+    "occlude": "experiments.occlude",
     "open_atlas": "atlases.store",
     "overlaps": "data.overlap",
     "project": "experiments.project",

@@ -4,6 +4,7 @@ EXPERIMENTS = {
     "ablate": "convscope.experiments.ablate",
     "activations": "convscope.experiments.activations",
     "correspondence": "convscope.experiments.correspondence",
+    "curvature": "convscope.experiments.curvature",
     "diagnose": "convscope.experiments.diagnose",
     "dissect": "convscope.experiments.dissect",
     "evolution": "convscope.experiments.evolution",
@@ -11,6 +12,7 @@ EXPERIMENTS = {
     "linear_probe": "convscope.experiments.linear_probe",
     "maximize": "convscope.experiments.maximize",
     "net2vec": "convscope.experiments.net2vec",
+    "occlude": "convscope.experiments.occlude",
     "project": "convscope.experiments.project",
     "redundancy": "convscope.experiments.redundancy",
 }
