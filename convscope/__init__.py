@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from convscope.experiments.invariance import invariance
     from convscope.experiments.linear_probe import linear_probe
     from convscope.experiments.maximize import maximize
+    from convscope.experiments.occlude import occlude
     from convscope.experiments.project import project
     from convscope.experiments.redundancy import redundancy
     from convscope.models.catalog import load
@@ -56,6 +57,7 @@ __all__ = [
     "linear_probe",
     "load",
     "maximize",
+    "occlude",
     "open_atlas",
     "overlaps",
     "project",
@@ -84,6 +86,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "linear_probe": "experiments.linear_probe",
     "load": "models.catalog",
     "maximize": "experiments.maximize",
+    "occlude": "experiments.occlude",
     "open_atlas": "atlases.store",
     "overlaps": "data.overlap",
     "project": "experiments.project",

@@ -19,6 +19,7 @@ FIVE = [
 FEW = ["inline_skate", "metronome"]  # classes of the gallery with fewer than three pictures
 PROBE = {"train": 2, "folds": 2, "layers": ["norm1", "relu3", "pool5", "relu7"]}
 SMALLER = ["m5", "m5:maps=[32]", "m5:fc=[16]"]
+SEEN = ["gallery/elephant/image_0013.jpg", "gallery/dragonfly/image_0056.jpg", "gallery/panda/image_0008.jpg"]
 SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
     "ablate": {"images": "digits", "variants": SMALLER, "per_class": 100, "epochs": 8, "cache": "cache"},
     "diagnose": {"network": "zfnet128", "images": "gallery"},
@@ -28,6 +29,7 @@ SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
     "invariance": {"network": "zfnet128", "pictures": FIVE},
     "linear_probe": {"network": "zfnet128", "images": "gallery", "exclude": FEW, **PROBE},
     "dissect": {"network": "zfnet128", "concepts": "drawn:64"},
+    "occlude": {"network": "zfnet128", "pictures": SEEN, "stride": [5], "gallery": "gallery"},
     "evolution": {"run": "digits", "images": "digits", "available": True},
     "maximize": {"network": "zfnet128", "targets": ["relu3:7", "relu5:80", "stop_sign"], "steps": 48},
     "curvature": {"network": "zfnet128", "targets": ["relu1:0", "relu3:7"], "steps": 25, "krylov": 24, "count": 1},

@@ -43,6 +43,17 @@ def load_picture(source: Source, *, name: str | None = None) -> Image.Image:
         raise PictureError(f"{name}: {error}" if name else str(error)) from error
 
 
+def separate(pictures: Any) -> list[Any]:
+    """Pictures one by one: those of a list, an array (N, H, W, 3) or a tensor (N, C, H, W), or the single one."""
+    together = isinstance(pictures, list | tuple) or getattr(pictures, "ndim", 3) == 4
+    return list(pictures) if together else [pictures]
+
+
+def called(picture: Any, place: int) -> str:
+    """What results call a picture: its file with its folder, or its place among those given."""
+    return "/".join(Path(picture).parts[-2:]) if isinstance(picture, str | Path) else f"picture {place}"
+
+
 def _load(source: Source) -> Image.Image:
     if isinstance(source, np.ndarray):
         return _from_array(source)

@@ -30,6 +30,7 @@ from convscope import (
     linear_probe,
     load,
     maximize,
+    occlude,
     project,
     redundancy,
     train,
@@ -39,7 +40,7 @@ from convscope.commands import command as complete
 from convscope.data.canvas import SIDE
 from convscope.data.drawn import draw
 from convscope.data.sources import GALLERY
-from convscope.demo import FEW, FIVE, SMALLER
+from convscope.demo import FEW, FIVE, SEEN, SMALLER
 from convscope.experiments import EXPERIMENTS
 from convscope.figures.ablate import ablate as draw_ablation
 from convscope.figures.activations import activations as draw_activations
@@ -52,6 +53,7 @@ from convscope.figures.grid import canvas, fitted, mosaic, place
 from convscope.figures.invariance import invariance as draw_invariance
 from convscope.figures.linear_probe import linear_probe as draw_layers
 from convscope.figures.maximize import maximize as draw_optima
+from convscope.figures.occlude import occlude as draw_occlusion
 from convscope.figures.project import project as draw_projection
 from convscope.figures.redundancy import redundancy as draw_redundancy
 from convscope.figures.schematics import schematics
@@ -59,6 +61,7 @@ from convscope.probe.record import run
 
 DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the picture: legs and handles
+ATLAS, LOOK = DOCS.parent / "demo/atlas", "150?top=42&left=72&side=29"  # a turtle, a part of it hidden
 
 OPTIMA = ["relu1:0", "relu2:23", "relu2:33", "relu3:7", "relu5:42", "relu5:80", "stop_sign", "sunflower", "Leopards"]
 BENT = ["relu1:0", "relu2:23", "relu3:7", "stop_sign"]
@@ -142,11 +145,21 @@ def drawings() -> Figure:
     return figure
 
 
-def screenshot(page: Path, file: Path) -> None:
+def screenshot(address: str, file: Path, height: int = 860) -> None:
     """A page as a picture."""
-    window = ["--window-size=1280,860", "--hide-scrollbars"]
+    window = [f"--window-size=1280,{height}", "--hide-scrollbars", "--virtual-time-budget=3000"]
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", *window, f"--screenshot={file}"]
-    subprocess.run([*command, page.resolve().as_uri()], check=True, capture_output=True)
+    subprocess.run([*command, address], check=True, capture_output=True)
+
+
+def app_screenshot(file: Path, atlas: Path = ATLAS) -> None:
+    """A picture of the gallery under the lens of the app."""
+    command = ["convscope", "view", str(atlas), "--port", "0", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        home = server.stdout.readline().split()[0]
+        screenshot(f"{home}picture/{LOOK}", file, 900)
+        server.terminate()
 
 
 def main() -> None:
@@ -168,6 +181,8 @@ def main() -> None:
     probed = linear_probe(net, gallery, exclude=FEW, train=2, folds=3)
     draw_layers(net, probed).savefig(DOCS / "images/linear-probe.png", format="png")
     smaller().savefig(DOCS / "images/ablate.png", format="png")
+    three = [GALLERY / file.removeprefix("gallery/") for file in SEEN]
+    draw_occlusion(net, occlude(net, three, gallery=gallery)).savefig(DOCS / "images/occlude.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
     optima = maximize(net, OPTIMA)
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")
@@ -179,7 +194,8 @@ def main() -> None:
     drawings().savefig(DOCS / "images/drawn.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
     if PAGE.exists() and shutil.which("chromium"):
-        screenshot(PAGE, DOCS / "images/report.png")
+        screenshot(PAGE.resolve().as_uri(), DOCS / "images/report.png")
+        app_screenshot(DOCS / "images/view.png")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
     ),
     "models": (
         2,
-        ["zfnet", "alexnet", "student", "variants", "network", "vgg16", "catalog", "targets", "snapshots"],
+        ["zfnet", "alexnet", "student", "variants", "network", "occluder", "vgg16", "catalog", "targets", "snapshots"],
     ),
     "atlases": (3, ["tally", "scan", "slides", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
@@ -108,6 +108,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "maximize",
             "curvature",
             "dissect",
+            "occlude",
             "overlap",
             "paper",
             "project",

@@ -6,6 +6,7 @@ targets(network, ["relu5:42", "relu3:7@2,2", "stop_sign", "relu4"])
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,23 @@ def targets(network: Network, names: Sequence[str | Unit] | str | Unit) -> list[
 def output_layer(graph: Graph) -> str | None:
     """The layer whose output is the network's own."""
     return next((name for name, index in graph.taps.items() if index == graph.output), None)
+
+
+def class_number(name: str | int, classes: Sequence[str], count: int, argument: str) -> int:
+    """A class of `count` by name or number. Raises ArgumentError for `argument`, with the nearest names."""
+    if name in classes:
+        return classes.index(str(name))
+    if str(name).isdigit() and int(name) < count:
+        return int(name)
+    near = get_close_matches(str(name), classes, 3, 0.5)
+    named = f"no such class; the nearest are {', '.join(near)}" if near else f"expected a class, or 0 to {count - 1}"
+    raise ArgumentError(argument, name, named)
+
+
+def folder_class(picture: object, classes: Sequence[str]) -> int | None:
+    """The class that a file's folder is named after, if it is one."""
+    folder = Path(picture).absolute().parent.name if isinstance(picture, str | Path) else ""
+    return classes.index(folder) if folder in classes else None
 
 
 def measured(module: nn.Module, graph: Graph, targets: Sequence[Target], weighed: Sequence[str] = ()) -> Measure:

@@ -172,6 +172,22 @@ CASES = {
             ({4: "no-picture.png"}, "no-picture.png"),
         ],
     ),
+    "occlude": Case(
+        lambda net, picture: convscope.occlude(net, picture, size=9, stride=9, layer="relu", gallery=picture),
+        ["PICTURE", "--size", "8", "--stride", "12", "--fill", "noise", "--gallery", "PICTURE"],
+        [
+            ({2: "0"}, "size is 0: expected at least 1 pixel"),
+            ({2: "33"}, "the picture is 32 x 32"),
+            ({4: "0"}, "stride is 0"),
+            ({6: "red"}, "expected grey, mean"),
+            ({5: "--mode", 6: "fast"}, "mode is 'fast'"),
+            ({5: "--layer", 6: "rleu"}, "the nearest are relu"),
+            ({5: "--target", 6: "cat"}, "gives no vector of scores"),
+            ({8: "nowhere"}, "images is 'nowhere'"),
+            ({0: "none.png"}, "none.png"),
+            ({0: "no-picture.png"}, "no-picture.png"),
+        ],
+    ),
     "project": Case(
         lambda net, picture: convscope.project(net, picture, ["relu:3", "pool:2@1,1"]),
         ["PICTURE", "relu:3"],

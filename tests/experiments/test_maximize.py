@@ -175,6 +175,16 @@ def test_starts_and_seeds_are_rows_in_order(tmp_path: Path) -> None:
     torch.testing.assert_close(found.originals[0], net.inputs(tmp_path / "cat" / "0.png")[0])
 
 
+@pytest.mark.parametrize("preset", ["normalised", "fourier"])
+def test_uniform_noise_is_within_ten_levels(preset: Any) -> None:
+    how = replace(PRESETS[preset], steps=1, step=1e-9)
+    once, twice, other = (maximize(convolutional(), "cat", preset=how, start="uniform", seed=s) for s in (0, 0, 1))
+    assert torch.equal(once.pictures, twice.pictures)
+    assert not torch.equal(once.pictures, other.pictures)
+    assert 9 < float(once.levels.abs().max()) < 10 + 1e-3
+    assert abs(float(once.levels.mean())) < 1
+
+
 def test_class_means(tmp_path: Path) -> None:
     net, data = convolutional(), classes(tmp_path)
     how = Ascent(1, 1e-9, "plain")

@@ -39,7 +39,7 @@ def kept(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
     optima = results.Result("maximize", network={"name": "tiny"}, rows=rows, settings={"targets": TARGETS})
     results.write(folder / "atlas" / FOLDER / "maximize" / "001", optima, arrays=arrays, figure=Figure())
     rows = [
-        {"layer": "relu2", "channel": channel, "label": NASTY, "iou": 0.1 * channel, "detector": channel == 8}
+        {"layer": "relu2", "channel": channel, "concept": NASTY if channel == 8 else None, "label": NASTY, "iou": 0.1}
         for channel in (7, 8)
     ]
     results.write(folder / "atlas" / FOLDER / "x", results.Result("redundancy", network={"name": "tiny"}, rows=rows))
