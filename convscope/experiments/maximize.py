@@ -267,7 +267,7 @@ class _Climber:
 
     def __call__(self, targets: Sequence[Target], base: Tensor, start: Start, seed: int, advance: Advance) -> Climb:
         self._check(targets)
-        base, detail, climbs = base.to(self.place), None, []
+        base, detail, climbs = base.to(self.place), None, list[Climb]()
         weighed = self.convolutions if self.how.activity else ()
         measure = measured(self.module, self.graph, targets, weighed)
         for size, paint in zip(self.sizes, self.paints, strict=True):
@@ -278,7 +278,8 @@ class _Climber:
             if start == "noise" and not climbs:
                 with seeded(seed) as generator:
                     noise = torch.randn(1, *z.shape[1:], generator=generator, dtype=torch.float32)
-                z = z + self.how.noise * noise.to(z)
+                grey = self.how.paint == "fourier"  # black, where a network's mean is 0, would hold a logistic fast
+                z = (torch.zeros_like(z) if grey else z) + self.how.noise * noise.to(z)
             climbs.append(ascend(measure, paint, z, self.how, seed, advance))
             detail = climbs[-1].pictures - ground
         history = {name: torch.cat([each.history[name] for each in climbs], 1) for name in climbs[0].history}

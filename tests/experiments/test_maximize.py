@@ -185,6 +185,15 @@ def test_uniform_noise_is_within_ten_levels(preset: Any) -> None:
     assert abs(float(once.levels.mean())) < 1
 
 
+def test_frequencies_start_from_grey_whatever_the_networks_mean() -> None:
+    net = convolutional()
+    dark = Network(net.module, (3, 16, 16), 0.0, 0.2, ["cat", "dog", "cup"], name="dark")
+    how = replace(PRESETS["fourier"], steps=1, step=1e-9)
+    pixels = [maximize(each, "cat", preset=how).pictures * 0.2 + each.mean for each in (net, dark)]
+    torch.testing.assert_close(pixels[0], pixels[1])
+    assert 0.4 < float(pixels[1].mean()) < 0.6
+
+
 def test_class_means(tmp_path: Path) -> None:
     net, data = convolutional(), classes(tmp_path)
     how = Ascent(1, 1e-9, "plain")

@@ -34,8 +34,8 @@ for layer in relu1 relu2 relu3 relu4 relu5; do
     convscope maximize zfnet128 $units --preset channel -o "p2-$layer"
 done
 
-# Optima of every second class, shown to other networks.
-CLASSES=$(python -c 'import convscope; print(*convscope.load("zfnet128").classes[::2])')
-convscope maximize zfnet128 $CLASSES --steps 64 -o classes
+# Optima of every fourth class, shown to other networks.
+CLASSES=$(python -c 'import convscope; print(*convscope.load("zfnet128").classes[::4])')
+convscope maximize zfnet128 $CLASSES --steps 48 -o classes
 
 python "$HERE/table.py" . $OTHERS
