@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from convscope.experiments.occlude import occlude
     from convscope.experiments.project import project
     from convscope.experiments.redundancy import redundancy
+    from convscope.experiments.transfer import transfer
     from convscope.models.catalog import load
     from convscope.models.network import Network
     from convscope.training.callbacks import Snapshots
@@ -65,6 +66,7 @@ __all__ = [
     "report",
     "scan",
     "train",
+    "transfer",
 ]
 
 _HOMES = {  # where each public name lives; tests/test_exports.py holds this to the imports above
@@ -94,6 +96,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "report": "web.site",
     "scan": "atlases.scan",
     "train": "training.run",
+    "transfer": "experiments.transfer",
 }
 
 

@@ -14,4 +14,5 @@ EXPERIMENTS = {
     "occlude": "convscope.experiments.occlude",
     "project": "convscope.experiments.project",
     "redundancy": "convscope.experiments.redundancy",
+    "transfer": "convscope.experiments.transfer",
 }

@@ -213,7 +213,7 @@ def posts(found: Reader) -> set[str]:
 
 def test_experiments_are_put_to_the_picture_and_the_map_in_view(client: TestClient) -> None:
     under = page(client, "/picture/0?layer=relu2&channel=7&row=1&column=2")
-    ready = {"activations", "invariance", "maximize", "project"}
+    ready = {"activations", "invariance", "maximize", "occlude", "project"}
     assert ready <= posts(under)
     hidden = {(one["name"], one["value"]) for one in under.all("input") if one.get("type") == "hidden"}
     assert {("pictures", "0"), ("units", "relu2:7@1,2")} <= hidden
