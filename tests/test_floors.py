@@ -58,13 +58,14 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "likeness",
             "tail",
             "upsample",
+            "combine",
         ],
     ),
     "models": (
         2,
         ["zfnet", "alexnet", "student", "variants", "network", "occluder", "vgg16", "catalog", "targets", "snapshots"],
     ),
-    "atlases": (3, ["tally", "scan", "slides", "store", "checkpoints", "build", "proxies", "sample"]),
+    "atlases": (3, ["tally", "scan", "slides", "imprints", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
         3,
         [
@@ -110,6 +111,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "maximize",
             "curvature",
             "dissect",
+            "net2vec",
             "occlude",
             "overlap",
             "paper",

@@ -175,6 +175,25 @@ def test_starts_and_seeds_are_rows_in_order(tmp_path: Path) -> None:
     torch.testing.assert_close(found.originals[0], net.inputs(tmp_path / "cat" / "0.png")[0])
 
 
+@pytest.mark.parametrize("preset", ["normalised", "fourier"])
+def test_uniform_noise_is_within_ten_levels(preset: Any) -> None:
+    how = replace(PRESETS[preset], steps=1, step=1e-9)
+    once, twice, other = (maximize(convolutional(), "cat", preset=how, start="uniform", seed=s) for s in (0, 0, 1))
+    assert torch.equal(once.pictures, twice.pictures)
+    assert not torch.equal(once.pictures, other.pictures)
+    assert 9 < float(once.levels.abs().max()) < 10 + 1e-3
+    assert abs(float(once.levels.mean())) < 1
+
+
+def test_frequencies_start_from_grey_whatever_the_networks_mean() -> None:
+    net = convolutional()
+    dark = Network(net.module, (3, 16, 16), 0.0, 0.2, ["cat", "dog", "cup"], name="dark")
+    how = replace(PRESETS["fourier"], steps=1, step=1e-9)
+    pixels = [maximize(each, "cat", preset=how).pictures * 0.2 + each.mean for each in (net, dark)]
+    torch.testing.assert_close(pixels[0], pixels[1])
+    assert 0.4 < float(pixels[1].mean()) < 0.6
+
+
 def test_class_means(tmp_path: Path) -> None:
     net, data = convolutional(), classes(tmp_path)
     how = Ascent(1, 1e-9, "plain")
