@@ -48,7 +48,7 @@ def maximize(
         line, column = divmod(row, each) if compared or each > 1 else divmod(row, columns)
         left, top = LEFT + (column + compared) * across, HEAD + 18 + line * down
         if compared and column == 0 and found.originals is not None:
-            original = _pixels(network, found.originals[row])
+            original = pixels_of(network, found.originals[row])
             place(figure, fitted(original, side), LEFT, top, title=f"{found.targets[row].name}: a picture")
         tile = _tile(network, found, row, display)
         place(figure, fitted(tile, side), left, top, title=_title(found, row, each > 1, compared))
@@ -76,7 +76,7 @@ def _tile(network: Network, found: Optima, row: int, display: Display) -> Pixels
     tame = how.paint == "fourier" or how.clip or how.norm or how.l2
     if display == "standardised" or (display == "auto" and free and not tame):
         return standardised(picture)
-    return _pixels(network, picture)
+    return pixels_of(network, picture)
 
 
 def standardised(picture: Tensor) -> Pixels:
@@ -87,7 +87,7 @@ def standardised(picture: Tensor) -> Pixels:
     return _bytes(values)
 
 
-def _pixels(network: Network, picture: Tensor) -> Pixels:
+def pixels_of(network: Network, picture: Tensor) -> Pixels:
     """A picture (C, H, W) in network space, of any size, as (H, W, 3)."""
     size = (picture.shape[1], picture.shape[2])
     mean, std = (sized(network.transform.cropped(t), size) for t in (network.mean, network.std))
