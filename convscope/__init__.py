@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from convscope.experiments.activations import activations
     from convscope.experiments.correspondence import correspondence
     from convscope.experiments.diagnose import diagnose
+    from convscope.experiments.dissect import dissect
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
+    from convscope.experiments.invert import invert
     from convscope.experiments.maximize import maximize
     from convscope.experiments.project import project
     from convscope.experiments.redundancy import redundancy
     from convscope.models.catalog import load
     from convscope.models.network import Network
     from convscope.training.callbacks import Snapshots
+    from convscope.training.decoders import train_decoders
     from convscope.training.evaluate import evaluate
     from convscope.training.recipe import Recipe
     from convscope.training.run import train
@@ -42,10 +45,12 @@ __all__ = [
     "atlas",
     "correspondence",
     "diagnose",
+    "dissect",
     "evaluate",
     "evolution",
     "images",
     "invariance",
+    "invert",
     "load",
     "maximize",
     "open_atlas",
@@ -55,6 +60,7 @@ __all__ = [
     "report",
     "scan",
     "train",
+    "train_decoders",
 ]
 
 _HOMES = {  # where each public name lives; tests/test_exports.py holds this to the imports above
@@ -66,10 +72,12 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "atlas": "atlases.build",
     "correspondence": "experiments.correspondence",
     "diagnose": "experiments.diagnose",
+    "dissect": "experiments.dissect",
     "evaluate": "training.evaluate",
     "evolution": "experiments.evolution",
     "images": "data.sources",
     "invariance": "experiments.invariance",
+    "invert": "experiments.invert",
     "load": "models.catalog",
     "maximize": "experiments.maximize",
     "open_atlas": "atlases.store",
@@ -79,6 +87,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "report": "web.site",
     "scan": "atlases.scan",
     "train": "training.run",
+    "train_decoders": "training.decoders",
 }
 
 

@@ -22,8 +22,10 @@ SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
     "activations": {"network": "zfnet128", "picture": SIGN, "layers": ["relu1", "relu2"]},
     "correspondence": {"network": "zfnet128", "images": "gallery", "boxes": "faces", "count": 5},
     "invariance": {"network": "zfnet128", "pictures": FIVE},
+    "dissect": {"network": "zfnet128", "concepts": "drawn:64"},
     "evolution": {"run": "digits", "images": "digits", "available": True},
     "maximize": {"network": "zfnet128", "targets": ["relu3:7", "relu5:80", "stop_sign"], "steps": 48},
+    "invert": {"network": "zfnet128", "pictures": [SIGN], "layers": ["relu1", "relu3"], "steps": 40},
     "project": {"network": "zfnet128", "pictures": SIGN, "units": ["relu5:19", "relu3:7"]},
 }
 

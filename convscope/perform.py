@@ -106,6 +106,7 @@ def perform(name: str, values: Values, out: str | Path) -> Done:
     shown = {field.name: given[field.name] for field in chosen.display if field.name in given}
     figure = chosen.draw(*networks[:1], found, **shown)
     data = next((given[field.name] for field in chosen.inputs if field.kind == "images" and field.name in given), None)
+    data = data or getattr(found, "source", None)  # an experiment on concepts finds its pictures with them
     result = Result(
         name,
         _network(*networks[:1]),
@@ -114,7 +115,7 @@ def perform(name: str, values: Values, out: str | Path) -> Done:
         {field.name: _plain(settings[field.name]) for field in chosen.fields if field.kind != "network"},
         int(settings.get("seed") or 0),
         str(resolve(settings.get("device"))),
-        tier=0 if any("@random" in (network.spec or "") for network in networks) else 1,
+        tier=0 if getattr(found, "synthetic", False) or any("@random" in (net.spec or "") for net in networks) else 1,
         warnings=list(found.notes),
     )
     folder = write(out, result, arrays=found.arrays, figure=figure)

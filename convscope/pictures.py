@@ -153,6 +153,19 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     return np.array(load_picture(data))
 
 
+def levels_of(values: Tensor) -> NDArray[np.uint8]:
+    """A picture (C, H, W) of values in [0, 1] as (H, W, 3) uint8, what lies outside clipped; one channel in grey."""
+    shown = values.clamp(0, 1).mul(255).round().to(torch.uint8).expand(3, -1, -1)
+    return np.ascontiguousarray(shown.permute(1, 2, 0).numpy())
+
+
+def standardised(picture: Tensor) -> NDArray[np.uint8]:
+    """A picture (C, H, W) of any scale as (H, W, 3): mean at mid-grey, deviation a tenth of full contrast (V5)."""
+    values = picture.double()
+    deviation = values.std(unbiased=False)
+    return levels_of((values - values.mean()) / torch.where(deviation > 0, deviation, 1.0) * 0.1 + 0.5)
+
+
 def display(pixels: Tensor, *, contrast: Literal["max", "percentile"] = "max", gain: float = 1.0) -> NDArray[np.uint8]:
     """Projections (..., C, H, W) as pictures (..., H, W, 3) uint8, zero at mid-grey (V5).
 

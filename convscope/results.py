@@ -10,12 +10,14 @@ import csv
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
+from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 
@@ -151,13 +153,19 @@ def _natural(path: Path) -> list[list[tuple[bool, int, str]]]:
     ]
 
 
-def read_arrays(file: str | Path) -> dict[str, Any]:
-    """The numpy arrays of an .npy or .npz file, or of a result folder, by name. Raises DataError for no such."""
+def read_arrays(file: str | Path, names: Collection[str] | None = None) -> dict[str, Any]:
+    """The numpy arrays of an .npy or .npz file, or of a result folder, by name; with `names`, of those what is there.
+
+    Raises DataError where there are no arrays.
+    """
     file = Path(file)
     try:
-        loaded = np.load(file / "arrays.npz" if file.is_dir() else file, allow_pickle=False)
-        return {key: loaded[key] for key in loaded} if hasattr(loaded, "files") else {file.stem: loaded}
-    except (OSError, ValueError, EOFError) as error:
+        with (file / "arrays.npz" if file.is_dir() else file).open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
+            if not hasattr(loaded, "files"):
+                return {file.stem: loaded}
+            return {key: loaded[key] for key in loaded if names is None or key in names}
+    except (OSError, ValueError, EOFError, BadZipFile, ZlibError) as error:
         raise DataError(f"{file} holds no arrays: expected .npy, .npz or the folder of an experiment") from error
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 from matplotlib.figure import Figure
 from PIL.Image import Image
@@ -20,6 +21,7 @@ from convscope import (
     activations,
     correspondence,
     diagnose,
+    dissect,
     evolution,
     images,
     invariance,
@@ -31,13 +33,17 @@ from convscope import (
 )
 from convscope.cli import app
 from convscope.commands import command as complete
+from convscope.data.canvas import SIDE
+from convscope.data.drawn import draw
 from convscope.data.sources import GALLERY
 from convscope.demo import FIVE
 from convscope.experiments import EXPERIMENTS
 from convscope.figures.activations import activations as draw_activations
 from convscope.figures.correspondence import correspondence as draw_correspondence
 from convscope.figures.diagnose import diagnose as draw_diagnosis
+from convscope.figures.dissect import dissect as draw_dissection
 from convscope.figures.evolution import evolution as draw_evolution
+from convscope.figures.grid import canvas, fitted, mosaic, place
 from convscope.figures.invariance import invariance as draw_invariance
 from convscope.figures.maximize import maximize as draw_optima
 from convscope.figures.project import project as draw_projection
@@ -109,6 +115,19 @@ def formed() -> Figure:
     return draw_evolution(found.network, found)
 
 
+def drawings() -> Figure:
+    """Some of the drawn pictures, and what is marked in one of them, a colour a concept."""
+    tiles = [draw(number).pixels for number in range(16)]
+    one, shades = draw(2), np.random.default_rng(3).integers(60, 256, (64, 3)).astype(np.uint8)
+    shades[0] = 36
+    figure = canvas(24 + 8 * 132 + 20, 540)
+    place(figure, mosaic(tiles, 8, side=SIDE * 4 // 5, gap=4), 24, 20)
+    named = {"the picture": one.pixels, **{kind: shades[labels] for kind, labels in one.maps.items()}}
+    for column, (name, pixels) in enumerate(named.items()):
+        place(figure, fitted(pixels, 200), 24 + column * 212, 320, title=name)
+    return figure
+
+
 def screenshot(page: Path, file: Path) -> None:
     """A page as a picture."""
     window = ["--window-size=1280,860", "--hide-scrollbars"]
@@ -137,6 +156,8 @@ def main() -> None:
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")
     compared = maximize(net, OPTIMA[-3:], preset="normalised", start=["noise", "class-mean"], images=gallery)
     draw_optima(net, compared).savefig(DOCS / "images/class-means.png", format="png")
+    draw_dissection(net, dissect(net, "drawn", rotations=3)).savefig(DOCS / "images/dissect.png", format="png")
+    drawings().savefig(DOCS / "images/drawn.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
     if PAGE.exists() and shutil.which("chromium"):
         screenshot(PAGE, DOCS / "images/report.png")

@@ -24,8 +24,10 @@ PAGES = [
     "docs/correspondence.md",
     "docs/diagnose.md",
     "docs/redundancy.md",
+    "docs/dissect.md",
     "docs/invariance.md",
     "docs/maximize.md",
+    "docs/invert.md",
     "docs/project.md",
     "docs/atlas.md",
     "docs/training.md",
@@ -39,7 +41,12 @@ SMALL = {  # what keeps a block quick in a test, and off the network
     "torchvision:alexnet@random": "py:reader_network:network",
     "atlas zfnet128 gallery": "atlas py:reader_network:network pictures/",
     "overlap pictures/ gallery": "overlap pictures/ other/",
+    "zfnet128 drawn ": "py:reader_network:network drawn:24 ",
+    "dissect zfnet128 marked/": "dissect py:reader_network:network marked/ --quantile 0.2",
+    'convscope.dissect(net, "drawn"': 'convscope.dissect(net, "drawn:24"',
     "redundancy zfnet128 gallery": "redundancy py:reader_network:network pictures/",
+    "-o out/invert": "-o out/invert --steps 2",
+    "-o out/hog": "-o out/hog --steps 2",
     "-o out/maximize": "-o out/maximize --steps 2",
     "-o out/class-means": "-o out/class-means --steps 2",
     "-o out/dream": "-o out/dream --steps 1",
@@ -81,6 +88,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "other").mkdir()
     shutil.copy(chosen[0], tmp_path / "other")
     (tmp_path / "reader_network.py").write_text(TINY)
+    (tmp_path / "marked").mkdir()
+    shutil.copy(chosen[0], tmp_path / "marked" / "1.jpg")
+    (tmp_path / "marked" / "concepts.csv").write_text("image,category,concept,mask\n1.jpg,scene,street,\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

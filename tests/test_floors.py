@@ -11,8 +11,24 @@ import convscope
 ROOT = Path(str(convscope.__file__)).parent
 
 FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from left to right)
-    "": (0, ["errors", "cache", "progress", "device", "pictures", "results", "parameters"]),
-    "data": (1, ["preprocess", "warp", "parts", "sources", "means", "splits", "overlap"]),
+    "": (0, ["errors", "cache", "progress", "device", "pictures", "results", "parameters", "own"]),
+    "data": (
+        1,
+        [
+            "preprocess",
+            "warp",
+            "parts",
+            "paints",
+            "canvas",
+            "things",
+            "drawn",
+            "sources",
+            "concepts",
+            "means",
+            "splits",
+            "overlap",
+        ],
+    ),
     "probe": (
         1,
         [
@@ -34,18 +50,35 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "looks",
             "paint",
             "ascent",
+            "inversion",
+            "descriptors",
             "lint",
             "likeness",
+            "tail",
+            "upsample",
         ],
     ),
     "models": (
         2,
-        ["zfnet", "alexnet", "student", "variants", "network", "vgg16", "catalog", "targets", "snapshots"],
+        ["zfnet", "alexnet", "student", "variants", "network", "vgg16", "catalog", "targets", "snapshots", "upconvnet"],
     ),
-    "atlases": (3, ["tally", "scan", "store", "checkpoints", "build", "proxies", "sample"]),
+    "atlases": (3, ["tally", "scan", "slides", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
         3,
-        ["recipe", "choose", "squares", "feed", "weights", "evaluate", "readings", "module", "callbacks", "run"],
+        [
+            "recipe",
+            "choose",
+            "squares",
+            "feed",
+            "weights",
+            "evaluate",
+            "readings",
+            "module",
+            "callbacks",
+            "fit",
+            "decoders",
+            "run",
+        ],
     ),
     "experiments": (4, []),  # strangers to one another
     "figures": (
@@ -66,6 +99,8 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "diagnose",
             "redundancy",
             "maximize",
+            "invert",
+            "dissect",
             "overlap",
             "paper",
             "project",

@@ -57,7 +57,7 @@ def test_a_mistake_leaves_nothing(
 
 
 def test_the_parameters_of_the_figure_are_offered_too() -> None:
-    assert [field.name for field in experiment("project").display] == ["contrast"]
+    assert [field.name for field in experiment("project").display] == ["contrast", "shown"]
 
 
 def test_a_bundled_picture_is_spelled_by_its_place(tmp_path: Path) -> None:

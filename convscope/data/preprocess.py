@@ -7,7 +7,7 @@ bilinear with antialias, the centre square of that is cut, and of the square the
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -51,6 +51,11 @@ def _covering(own_width: int, own_height: int, width: int, height: int) -> tuple
     scale = max(width / own_width, height / own_height)
     wide, high = max(width, round(own_width * scale)), max(height, round(own_height * scale))
     return wide, high, (wide - width) // 2, (high - height) // 2
+
+
+def lattice(side: int, step: int) -> NDArray[np.int64]:
+    """Every `step`-th of `side` pixels, from the middle of the first `step`; the last of a side that is shorter."""
+    return np.arange(min(step // 2, side - 1), side, step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +136,18 @@ class Preprocess:
         )
         down, across = high / size[1], wide / size[0]
         return box[0] * down - top, box[1] * across - left, box[2] * down - top, box[3] * across - left
+
+    def sampled(self, field: NDArray[Any], step: int) -> NDArray[Any]:
+        """A field over the whole picture, (h, w) of its shape at any scale, at every `step`-th pixel of the centre crop
+        (see `lattice`), by the nearest of its values.
+        """
+        wide, high, _, _ = _covering(field.shape[1], field.shape[0], self.resized[1], self.resized[0])
+        picks = []
+        for axis, scaled in enumerate((high, wide)):
+            own, box, side = field.shape[axis], self.resized[axis], self.input_size[1 + axis]
+            before = (scaled - box) // 2 + (box - side) // 2
+            picks.append(((lattice(side, step) + 0.5 + before) * own / scaled).astype(np.int64).clip(0, own - 1))
+        return field[np.ix_(*picks)]
 
     def cropped(self, table: Tensor) -> Tensor:
         """A mean or std table at the centre crop: (C, H, W), or (C, 1, 1) as it is."""

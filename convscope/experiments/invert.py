@@ -242,7 +242,9 @@ class _Inverter:
             return found
 
         how = plan(kind="layer", size=tuple(self.x.shape[1:]), depth=depth, **self.settings)
-        return _Source(name, "layer", describe, self.x, PAINTS[how.paint](self.size, self.mean, self.std), how, self._step("layer"))
+        return _Source(
+            name, "layer", describe, self.x, PAINTS[how.paint](self.size, self.mean, self.std), how, self._step("layer")
+        )
 
     def descriptor(self, given: Descriptor) -> _Source:
         """A descriptor; pictures of one that sees no colours are made in grey (METHODS I4)."""
@@ -252,7 +254,16 @@ class _Inverter:
         mean, std = (values.new_full((values.shape[1], 1, 1), level / 255) for level in (MIDDLE, 1))
         paint = PAINTS[how.paint](self.size, mean, std)
         x = (values - mean) / std
-        return _Source(given.name, "descriptor", lambda x: given(x * std + mean), x, paint, how, self._step("descriptor"), given.drawn)
+        return _Source(
+            given.name,
+            "descriptor",
+            lambda x: given(x * std + mean),
+            x,
+            paint,
+            how,
+            self._step("descriptor"),
+            given.drawn,
+        )
 
     def _step(self, kind: str) -> float:
         """As the reader would spell it."""

@@ -26,6 +26,7 @@ from convscope.models.targets import Target, output_layer
 from convscope.models.targets import targets as read
 from convscope.models.zfnet import EightLayers
 from convscope.parameters import Images, Picture
+from convscope.pictures import levels_of, standardised
 from convscope.probe.address import Unit
 from convscope.probe.ascent import PAINTS, PRESETS, Advance, Ascent, Climb, Measure, ascend
 from convscope.probe.looks import colourfulness, resemblance
@@ -56,11 +57,12 @@ class Optima:
     """A row for every target, start and seed, in this order. All tensors on the CPU.
 
     targets, starts, seeds: of each of R rows. how: the settings of all. pictures (R, C, H, W): the optima in network
-    space. history: name -> (R, steps + 1), NaN where a row has no such number: "score", what was maximised, at every
-    step as the ascent saw it and last for the finished picture; "probability" of a class; "activity"; penalties as they
-    were subtracted; "total". status: R of "done", "stuck" (no gradient to begin with), "skipped" (the score was not
-    positive), "settled" (it no longer moved). ended (R,): steps taken. originals (R, C, H, W) or None: the picture, or
-    the first of the class, to compare with. notes: what a reader should know.
+    space, and `shown` (R, H, W, 3) uint8, in colours. history: name -> (R, steps + 1), NaN where a row has no such
+    number: "score", what was maximised, at every step as the ascent saw it and last for the finished picture;
+    "probability" of a class; "activity"; penalties as they were subtracted; "total". status: R of "done", "stuck" (no
+    gradient to begin with), "skipped" (the score was not positive), "settled" (it no longer moved). ended (R,): steps
+    taken. originals (R, C, H, W) or None: the picture, or the first of the class, to compare with. notes: what a reader
+    should know.
     """
 
     targets: tuple[Target, ...]
@@ -69,6 +71,7 @@ class Optima:
     how: Ascent
     pictures: Tensor
     levels: Tensor
+    shown: Tensor
     history: dict[str, Tensor]
     status: tuple[str, ...]
     ended: Tensor
@@ -109,8 +112,12 @@ class Optima:
 
     @property
     def arrays(self) -> dict[str, Tensor]:
-        """The pictures in network space, and the histories."""
-        return {"pictures": self.pictures, **{f"history_{name}": values for name, values in self.history.items()}}
+        """The pictures in network space and in colours, and the histories."""
+        return {
+            "pictures": self.pictures,
+            "shown": self.shown,
+            **{f"history_{name}": values for name, values in self.history.items()},
+        }
 
 
 def maximize(
@@ -374,12 +381,23 @@ def _assembled(
         climber.how,
         pictures,
         paint.levels(pictures),
+        _shown(climber.how, [way for _, way, _ in order], pictures, pictures.cpu() * paint.std + paint.mean),
         history,
         status,
         torch.stack([climb.ended[k] for climb, k in made]),
         originals,
         tuple(notes),
     )
+
+
+def _shown(how: Ascent, starts: Sequence[str], pictures: Tensor, coloured: Tensor) -> Tensor:
+    """The pictures in colours (R, H, W, 3): as they are, or, where nothing bounds what noise became, standardised."""
+    tame = how.paint == "fourier" or how.clip or how.norm or how.l2
+    rows = zip(starts, pictures, coloured, strict=True)
+    shown = [
+        standardised(picture) if way == "noise" and not tame else levels_of(values) for way, picture, values in rows
+    ]
+    return torch.stack([torch.from_numpy(each) for each in shown])
 
 
 MEANING = {

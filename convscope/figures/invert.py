@@ -28,12 +28,13 @@ def invert(
     *,
     most: Annotated[int, "pictures to draw"] = 4,
 ) -> Figure:
-    """A column for every layer and descriptor, a line for every picture, the original first: what gradient descent makes
-    with the error below it, and on a second line what the decoder makes, or the glyphs of a descriptor. Below, the mean
-    errors, and the mean distances to the picture where there are several.
+    """A column for every layer and descriptor, a line for every picture, the original first: what gradient descent
+    makes with the error below it, and on a second line what the decoder makes, or the glyphs of a descriptor. Below,
+    the mean errors, and the mean distances to the picture where there are several.
     """
     count = min(most, len(found.originals))
-    second = any(each.decoded is not None or each.drawn is not None for each in found.made)
+    decoded, drawn = (any(getattr(each, name) is not None for each in found.made) for name in ("decoded", "drawn"))
+    second = decoded or drawn
     lines, pitch = 1 + second, SIDE + UNDER + 6
     across = SIDE + GAP
     wide = max(2 * LEFT + (1 + len(found.made)) * across - GAP, 560)
@@ -45,9 +46,8 @@ def invert(
         original = fitted(pixels_of(network, found.originals[n]), SIDE)
         place(figure, original, LEFT, top, title="" if n else "the picture")
         if second:
-            heading(figure, "by descent: above", LEFT, top + pitch + 16, size=8.5, colour=FAINT)
-            heading(figure, "by decoder, or as", LEFT, top + pitch + 34, size=8.5, colour=FAINT)
-            heading(figure, "glyphs: in this line", LEFT, top + pitch + 48, size=8.5, colour=FAINT)
+            words = " and ".join(["decoded"] * decoded + ["glyphs"] * drawn)
+            heading(figure, words, LEFT, top + pitch + SIDE / 2, size=9, colour=FAINT)
         for column, each in enumerate(found.made):
             _column(figure, network, each, n, (LEFT + (column + 1) * across, top), pitch, titled=n == 0)
     _charts(figure, found, (LEFT, below, wide - 2 * LEFT))
@@ -87,9 +87,9 @@ def _charts(figure: Figure, found: Inversion, where: tuple[float, float, float])
     left, top, wide = where
     several = len(found.originals) > 1
     width = (wide - 90) / 2 if several else wide - 40
-    titles = {"error": "mean error of what the layer says, ‖φ(x) − φ₀‖² / ‖φ₀‖²"}
+    titles = {"error": "mean error, ‖φ(x) − φ₀‖² / ‖φ₀‖²"}
     if several:
-        titles["distance"] = "mean distance to the picture (1: that of two pictures)"
+        titles["distance"] = "mean distance (two of the pictures: 1)"
     for number, (name, title) in enumerate(titles.items()):
         axes = chart(figure, left + 40 + number * (width + 50), top, width, CHART, title)
         _series(axes, found, name)
@@ -101,7 +101,10 @@ def _series(axes: Axes, found: Inversion, name: str) -> None:
         rows = [row for row in found.means if row["method"] == method]
         if rows:
             places = [sources.index(row["source"]) for row in rows]
-            axes.plot(places, [row[name] for row in rows], "o-", color=colour, lw=1.2, ms=4, label=words)
+            values = [row[name] for row in rows]
+            joined = sum(found.made[place].kind == "layer" for place in places)  # descriptors are no further layers
+            axes.plot(places, values, "o", color=colour, ms=4, label=words)
+            axes.plot(places[:joined], values[:joined], color=colour, lw=1.2)
     axes.set_xticks(range(len(sources)), sources)
     axes.set_xlim(-0.5, len(sources) - 0.5)
     if name == "error":

@@ -13,6 +13,7 @@ from convscope.experiments.maximize import Optima
 from convscope.figures.grid import DPI, EMPTY, FAINT, canvas, fitted, heading, place, rgb
 from convscope.figures.svg import COOL
 from convscope.models.network import Network
+from convscope.pictures import levels_of, standardised
 from convscope.probe.paint import sized
 
 Pixels = NDArray[np.uint8]
@@ -72,31 +73,16 @@ def _tile(network: Network, found: Optima, row: int, display: Display) -> Pixels
     picture = found.pictures[row]
     if found.status[row] == "skipped":
         return np.full((1, 1, 3), rgb(EMPTY), np.uint8)
-    how, free = found.how, found.starts[row] == "noise"
-    tame = how.paint == "fourier" or how.clip or how.norm or how.l2
-    if display == "standardised" or (display == "auto" and free and not tame):
-        return standardised(picture)
-    return pixels_of(network, picture)
-
-
-def standardised(picture: Tensor) -> Pixels:
-    """A picture (C, H, W) of any scale as (H, W, 3): mean at mid-grey, deviation a tenth of full contrast (V5)."""
-    values = picture.double()
-    deviation = values.std(unbiased=False)
-    values = (values - values.mean()) / torch.where(deviation > 0, deviation, 1.0) * 0.1 + 0.5
-    return _bytes(values)
+    if display == "auto":
+        return found.shown[row].numpy()
+    return standardised(picture) if display == "standardised" else pixels_of(network, picture)
 
 
 def pixels_of(network: Network, picture: Tensor) -> Pixels:
     """A picture (C, H, W) in network space, of any size, as (H, W, 3)."""
     size = (picture.shape[1], picture.shape[2])
     mean, std = (sized(network.transform.cropped(t), size) for t in (network.mean, network.std))
-    return _bytes(picture.float() * std + mean)
-
-
-def _bytes(values: Tensor) -> Pixels:
-    shown = values.clamp(0, 1).mul(255).round().to(torch.uint8).expand(3, -1, -1)
-    return np.ascontiguousarray(shown.permute(1, 2, 0).numpy())
+    return levels_of(picture.float() * std + mean)
 
 
 def _curve(figure: Figure, found: Optima, row: int, where: tuple[float, float, float]) -> None:

@@ -106,7 +106,8 @@ class Recipe:
         if unknown:
             raise ArgumentError("recipe", sorted(unknown), "no such hyperparameters")
         given = {name: value for name, value in changes.items() if value is not None}
-        return replace(self, **{name: None if value == "none" else value for name, value in given.items()})
+        turned: dict[str, Any] = {name: None if value == "none" else value for name, value in given.items()}
+        return replace(self, **turned)
 
     def plain(self) -> dict[str, Any]:
         """The recipe as JSON can hold it."""

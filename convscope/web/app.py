@@ -6,9 +6,11 @@ Each `routes_*.py` has a `router(...)` for its part of the addresses; this file 
 """
 
 import hashlib
+import shutil
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.resources import files
+from pathlib import Path
 from threading import Thread
 
 from fastapi import FastAPI, HTTPException, Request
@@ -18,13 +20,17 @@ from fastapi.responses import Response
 from convscope.atlases.store import MANIFEST, Atlas
 from convscope.errors import ArgumentError, AtlasError, ConvscopeError
 from convscope.models.network import Network
-from convscope.web import routes_atlas, routes_picture
+from convscope.web import routes_atlas, routes_experiments, routes_picture
 from convscope.web.contexts import Trouble
+from convscope.web.forms import RESULTS, Desk
 from convscope.web.guard import LOOPBACK, Guard
+from convscope.web.jobs import Jobs
 from convscope.web.live import Lens
+from convscope.web.notebook import FOLDER, Notebook
 from convscope.web.pages import Survey
+from convscope.web.pages_experiments import inquiries
 from convscope.web.shelf import Shelf
-from convscope.web.slides import Slides
+from convscope.web.slides import Slides, passing_folder
 from convscope.web.urls import Urls
 
 MEMORY = 256 * 2**20  # bytes of finished pages and pictures
@@ -48,27 +54,35 @@ def app(
 
     `hosts` are the names it answers to (None: any); with a `token` every reader has to show it.
     """
-    survey, urls = Survey.of(atlas), Urls("/", files=False, stamp=_stamp(atlas))
-    slides = Slides(atlas, network) if network else None
+    passing = passing_folder()
+    survey = Survey.of(atlas, Notebook(atlas.path / FOLDER, passing / RESULTS))
+    urls = Urls("/", files=False, stamp=_stamp(atlas), experiments=True)
+    slides = Slides(atlas, network, passing) if network else None
     lens = Lens(network, atlas.info) if network else None
-    made = FastAPI(title="convscope", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_life(slides, lens))
-    made.include_router(routes_atlas.router(survey, urls, Shelf(MEMORY)))
-    made.include_router(routes_picture.router(survey, urls, slides, lens, "" if network else reason))
+    jobs, desk = Jobs(), Desk(survey, slides, "" if network else reason, passing)
+    made = FastAPI(
+        title="convscope", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_life(slides, lens, jobs, passing)
+    )
+    made.include_router(routes_atlas.router(survey, urls, Shelf(MEMORY), not desk.reason))
+    made.include_router(routes_picture.router(survey, urls, slides, lens, "" if network else reason, not desk.reason))
+    made.include_router(routes_experiments.router(survey, urls, desk, jobs))
     _explain(made, survey, urls)
     made.add_middleware(Guard, hosts=hosts, token=token)
     return made
 
 
-def _life(slides: Slides | None, lens: Lens | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """What happens between the server's start and its end: the lens warms up, what was brought is forgotten."""
+def _life(
+    slides: Slides | None, lens: Lens | None, jobs: Jobs, passing: Path
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What happens at the server's start and at its end: the lens warms up; jobs end, what was brought is forgotten."""
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         if slides and lens:
             Thread(target=_warm, args=(slides, lens), daemon=True).start()
         yield
-        if slides:
-            slides.close()
+        jobs.close()
+        shutil.rmtree(passing, ignore_errors=True)
 
     return life
 
@@ -78,6 +92,7 @@ def _warm(slides: Slides, lens: Lens) -> None:
         images = slides.atlas.columns("pictures", ["image"])["image"]
         if len(images):
             lens.warm(slides[str(images[0])])
+        inquiries("", "", "picture", False)  # imports the experiments
 
 
 def _stamp(atlas: Atlas) -> str:

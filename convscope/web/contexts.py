@@ -7,7 +7,7 @@ Positions are (row, column) from 0; boxes are in pixels of the network's input.
 from dataclasses import dataclass
 
 from convscope.models.network import Layer
-from convscope.web.contexts_experiments import ChartPage, ExperimentPage, Laboratory, Mention, StepPage, Trial
+from convscope.web.contexts_experiments import ChartPage, ExperimentPage, Inquiry, Laboratory, Mention, StepPage, Trial
 
 Pair = tuple[int, int]  # (rows, columns), as all sizes here
 
@@ -204,6 +204,12 @@ class FeatureMap:
     below: Neighbour | None
     above: Neighbour | None
     mentions: tuple[Mention, ...] = ()  # results of experiments about it
+    inquiries: tuple[Inquiry, ...] = ()  # what can be asked about it
+
+    @property
+    def concept(self) -> str | None:
+        """What an experiment says it detects."""
+        return next((mention.concept for mention in self.mentions if mention.concept), None)
 
     @property
     def rare(self) -> bool:
@@ -314,6 +320,7 @@ class PicturePage:
     unit: Chosen | None
     square: tuple[int, int, int] | None  # top, left, side of what is hidden
     side: int  # of a square that is not there yet
+    inquiries: tuple[Inquiry, ...] = ()  # what can be asked about it
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,26 @@ class Finding:
 
 @dataclass(frozen=True)
 class Mention:
-    """A result that has rows about a feature map: their number, and the first one's columns."""
+    """A result that has rows about a feature map: their number, and the first one's further columns.
+
+    concept: what the map is said to detect, if anything. picture: the row that has a picture in the result.
+    """
 
     finding: Finding
     rows: int
     cells: tuple[tuple[str, Value], ...]
+    concept: str | None = None
+    picture: int | None = None
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """An experiment that can be put to what a page shows: what its form is given, and whether that is enough."""
+
+    name: str
+    question: str
+    given: tuple[tuple[str, str], ...]  # parameter, what would stand in the form
+    ready: bool
 
 
 @dataclass(frozen=True)
@@ -116,11 +131,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Control:
-    """A parameter as a form offers it. `typed`: what stands in it; `error`: what is wrong with that."""
+    """A parameter as a form offers it. `usual`: what holds when nothing is said, where that is known; `typed`: what
+    stands in it; `error`: what is wrong with that.
+    """
 
     name: str
     kind: Literal["select", "number", "checkbox", "text", "lines", "boxes", "pictures", "file"]
     help: str
+    usual: str = ""
     typed: str = ""
     choices: tuple[Choice, ...] = ()
     error: str = ""
@@ -132,6 +150,12 @@ class Control:
     def label(self) -> str:
         """The parameter's name as words."""
         return self.name.replace("_", " ")
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is not as usual, or wrong."""
+        chosen = any(choice.chosen for choice in self.choices)
+        return bool(self.error or self.typed) or chosen is not (self.kind == "checkbox" and self.usual == "yes")
 
 
 @dataclass(frozen=True)
@@ -148,7 +172,7 @@ class Form:
     @property
     def changed(self) -> bool:
         """Whether an option is not as usual, or wrong."""
-        return any(c.error or c.typed or any(choice.chosen for choice in c.choices) for c in self.options)
+        return any(control.changed for control in self.options)
 
     @property
     def wrong(self) -> tuple[Control, ...]:
@@ -176,6 +200,7 @@ class StepPage:
     network: str
     step: Step
     question: str
+    asked: str  # what stood in its form, as the query of an address
 
 
 @dataclass(frozen=True)

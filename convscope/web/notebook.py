@@ -7,8 +7,9 @@ By convention they lie in ATLAS/experiments, one below the other in any depth; w
 where it lies. Looked at again when they change, so that a server shows what a command has just written.
 """
 
+import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,17 +17,23 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from convscope.errors import ConvscopeError
 from convscope.experiments import EXPERIMENTS
 from convscope.parameters import Field
 from convscope.perform import experiment, question
 from convscope.probe.address import parse
-from convscope.results import FILES, Result, Row, collected
+from convscope.results import FILES, Result, Row, collected, read_arrays
 from convscope.web.contexts_experiments import Finding, Mention, Table, Trial, Value
 
 FOLDER = "experiments"  # of an atlas
 SHOWN = 200  # rows of a table on a page
-CELLS = 4  # of a row on a feature map's page
+CELLS = 6  # of a row on a feature map's page
+NAMES = ("unit", "target", "layer", "channel")  # columns that say which map a row is about
+CONCEPTS = ("concept", "label")  # columns of such a row that say what the map detects, unless `detector` is false
+SHOWN_ROWS = "shown"  # an array (rows, height, width, 3) uint8: a picture of every row
 SEVERAL = 3  # values of one setting in a line
 AGAIN = 1.0  # seconds until the folders are looked at anew
 
@@ -85,9 +92,8 @@ class Notebook:
                 found = finding(name if kept else UNSAVED + name, folder, result)
                 findings.append(found)
                 folders[found.key] = folder
-                for unit, rows in _by_map(result.rows).items():
-                    cells = tuple((key, value) for key, value in rows[0].items() if value not in UNUSUAL)
-                    mentions.setdefault(unit, []).append(Mention(found, len(rows), cells[:CELLS]))
+                for unit, mention in _mentions(found, folder, result.rows):
+                    mentions.setdefault(unit, []).append(mention)
         return Contents(tuple(findings), folders, mentions)
 
     def findings(self, name: str) -> tuple[Finding, ...]:
@@ -97,6 +103,16 @@ class Notebook:
     def about(self, layer: str, channel: int) -> tuple[Mention, ...]:
         """The results with rows about a feature map."""
         return tuple(self.contents().mentions.get((layer, channel), ()))
+
+    def picture(self, key: str, row: int) -> bytes | None:
+        """The picture of a row as a PNG; None where there is none."""
+        folder = self.contents().folders.get(key)
+        shown = _shown(folder) if folder else None
+        if shown is None or row >= len(shown):
+            return None
+        file = io.BytesIO()
+        Image.fromarray(shown[row]).save(file, "PNG")
+        return file.getvalue()
 
     def trials(self, everything: bool = False) -> tuple[Trial, ...]:
         """The experiments that have results; with `everything` all there are."""
@@ -115,16 +131,40 @@ def _files(place: Path) -> Iterator[Path]:
             yield file
 
 
-def _by_map(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
-    """The rows about each feature map: those whose `unit`, or `layer` and `channel`, name it."""
-    found: dict[tuple[str, int], list[Row]] = {}
-    for row in rows:
-        try:
-            unit = parse(str(row["unit"] if "unit" in row else f"{row['layer']}:{row['channel']}"))
-        except (KeyError, ConvscopeError):
-            continue
-        found.setdefault((unit.layer, unit.channel), []).append(row)
-    return found
+def _mentions(found: Finding, folder: Path, rows: Sequence[Row]) -> Iterator[tuple[tuple[str, int], Mention]]:
+    """What a result says about each feature map that it has rows about."""
+    by_map: dict[tuple[str, int], list[int]] = {}
+    for place, row in enumerate(rows):
+        if unit := _map(row):
+            by_map.setdefault(unit, []).append(place)
+    shown = _shown(folder) if by_map else None
+    pictured = shown is not None and len(shown) == len(rows)
+    for unit, places in by_map.items():
+        first = rows[places[0]]
+        cells = tuple((key, value) for key, value in first.items() if key not in NAMES and value not in UNUSUAL)
+        concept = next((str(first[key]) for key in CONCEPTS if first.get(key)), None)
+        detects = None if first.get("detector") is False else concept
+        yield unit, Mention(found, len(places), cells[:CELLS], detects, places[0] if pictured else None)
+
+
+def _map(row: Row) -> tuple[str, int] | None:
+    """The feature map that a record is about: its `unit`, its `target`, or its `layer` and `channel`."""
+    both = f"{row['layer']}:{row['channel']}" if {"layer", "channel"} <= row.keys() else None
+    for spelled in (row.get("unit"), row.get("target"), both):
+        with suppress(ConvscopeError):
+            if isinstance(spelled, str):
+                unit = parse(spelled)
+                return unit.layer, unit.channel
+    return None
+
+
+def _shown(folder: Path) -> Any:
+    """The pictures of a result's rows, if it has them."""
+    with suppress(ConvscopeError):
+        found = read_arrays(folder, [SHOWN_ROWS]).get(SHOWN_ROWS)
+        if found is not None and found.ndim == 4 and found.shape[3] == 3 and found.dtype == np.uint8 and found.size:
+            return found
+    return None
 
 
 def finding(key: str, folder: Path, result: Result) -> Finding:

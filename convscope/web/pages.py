@@ -271,17 +271,16 @@ def layer_page(survey: Survey, name: str) -> LayerPage:
         network=info.network,
         layer=layer.layer,
         input_size=info.input_size,
-        tiles=tuple(replace(tile, concept=_concept(survey, tile)) for tile in layer.strongest),
+        tiles=tuple(replace(tile, concept=concept(survey, tile)) for tile in layer.strongest),
         sheet=layer.sheet,
         layers=tuple(survey.layers),
         pictures=_seen(info),
     )
 
 
-def _concept(survey: Survey, tile: Tile) -> str | None:
+def concept(survey: Survey, tile: Tile) -> str | None:
     """What an experiment says the map detects."""
-    cells = (dict(mention.cells) for mention in survey.notebook.about(tile.layer, tile.channel))
-    return next((str(found["concept"]) for found in cells if found.get("concept")), None)
+    return next((found.concept for found in survey.notebook.about(tile.layer, tile.channel) if found.concept), None)
 
 
 def feature_map(survey: Survey, entry: Entry, channel: Channel) -> FeatureMap:

@@ -1,10 +1,23 @@
 """The pages of experiments: from results, forms and jobs to their contexts."""
 
 import re
+from typing import Literal
 
+from convscope.experiments import EXPERIMENTS
 from convscope.perform import experiment, question
-from convscope.web.contexts_experiments import ChartPage, ExperimentPage, Form, Laboratory, Step, StepPage
+from convscope.web.contexts_experiments import (
+    ChartPage,
+    ExperimentPage,
+    Finding,
+    Form,
+    Inquiry,
+    Laboratory,
+    Step,
+    StepPage,
+)
 from convscope.web.pages import Survey
+
+UNITS = ("unit", "units", "target", "targets")  # inputs that a unit can stand in
 
 
 def laboratory(survey: Survey, steps: tuple[Step, ...]) -> Laboratory:
@@ -33,12 +46,30 @@ def about(name: str) -> str:
     return re.sub(r"\s*\(METHODS [^)]*\)", "", first)
 
 
-def step_page(survey: Survey, step: Step) -> StepPage:
-    """A job."""
-    return StepPage(survey.info.network, step, question(step.experiment))
+def inquiries(picture: str, unit: str, of: Literal["picture", "unit"], runs: bool) -> tuple[Inquiry, ...]:
+    """The experiments that take a picture, or a unit, with the one in view in their forms.
+
+    An experiment is ready when it needs nothing else and there is a process that `runs` it.
+    """
+    found = []
+    for name in EXPERIMENTS:
+        inputs = [field for field in experiment(name).inputs if field.kind != "network"]
+        pictures = [field for field in inputs if field.kind in ("picture", "pictures")][:1]
+        units = [field for field in inputs if field.name in UNITS and field.positional]
+        if not (pictures if of == "picture" else units):
+            continue
+        wanted = [(field.name, picture) for field in pictures if of == "picture" or not field.optional]
+        given = dict([*wanted, *((field.name, unit) for field in units)])
+        ready = runs and all(field.optional or field.name in given for field in inputs)
+        found.append(Inquiry(name, question(name), tuple(given.items()), ready))
+    return tuple(found)
 
 
-def chart_page(survey: Survey, key: str, arrays: tuple[tuple[str, tuple[int, ...]], ...]) -> ChartPage:
-    """A result to look into; `key` is one of the notebook's."""
-    found = next(one for one in survey.notebook.contents().findings if one.key == key)
+def step_page(survey: Survey, step: Step, asked: str) -> StepPage:
+    """A job; `asked` is what stood in its form, as a query."""
+    return StepPage(survey.info.network, step, question(step.experiment), asked)
+
+
+def chart_page(survey: Survey, found: Finding, arrays: tuple[tuple[str, tuple[int, ...]], ...]) -> ChartPage:
+    """A result to look into."""
     return ChartPage(survey.info.network, found, arrays)

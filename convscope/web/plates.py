@@ -9,6 +9,7 @@ patches in the right.
 from collections.abc import Iterable, Mapping
 
 from convscope.atlases.store import Atlas, Entry
+from convscope.pictures import decode
 from convscope.web.contexts import Pair, Sprite
 from convscope.web.pages import SHEET, LayerSurvey
 from convscope.web.sprites import Pixels, compose, fit
@@ -28,9 +29,10 @@ def plate(layer: LayerSurvey, entry: Entry) -> bytes:
 
 
 def thumbs(layer: LayerSurvey, entry: Entry) -> tuple[Pixels, Pixels]:
-    """A map's strongest projection and its patch, at the size of the sheet's tiles."""
+    """A map's strongest projection and its patch, at the size of the sheet's tiles; its other pictures stay encoded."""
     side = layer.sheet.height, layer.sheet.width
-    return fit(entry.projections[0], *side), fit(entry.patches[0], *side)
+    first, seen = decode(entry.encoded_projections[0]), decode(entry.encoded_patches[0])
+    return fit(first, *side), fit(seen, *side)
 
 
 def sheet(sprite: Sprite, found: Thumbs) -> bytes:

@@ -1,5 +1,6 @@
 """What the report has, from a server: the pages of an atlas and their pictures, made when asked for."""
 
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from typing import Annotated
@@ -10,6 +11,7 @@ from fastapi.responses import Response
 from convscope.web import pages, plates
 from convscope.web.contexts import Glossary, Page
 from convscope.web.pages import LayerSurvey, Survey
+from convscope.web.pages_experiments import inquiries
 from convscope.web.shelf import Shelf
 from convscope.web.urls import Urls, slug
 
@@ -33,8 +35,11 @@ def file(body: bytes, suffix: str) -> Response:
     return Response(body, headers=LASTING, media_type=KINDS[suffix])
 
 
-def router(survey: Survey, urls: Urls, shelf: Shelf) -> APIRouter:
-    """The routes of `survey`, at the addresses that `urls` spells; what was made lies on the `shelf`."""
+def router(survey: Survey, urls: Urls, shelf: Shelf, runs: bool = False) -> APIRouter:
+    """The routes of `survey`, at the addresses that `urls` spells; what was made lies on the `shelf`.
+
+    With `runs`, experiments can be started.
+    """
     routes = APIRouter()
     atlas, by_slug = survey.atlas, {slug(name): layer for name, layer in survey.layers.items()}
     static = {item.name: item.read_bytes() for item in files("convscope.web").joinpath("static").iterdir()}
@@ -56,9 +61,14 @@ def router(survey: Survey, urls: Urls, shelf: Shelf) -> APIRouter:
     def render(page: Page) -> bytes:
         return pages.render(page, urls).encode()
 
+    def mapped(name: str, channel: int) -> bytes:
+        page = pages.feature_map(survey, atlas[name, channel], atlas.channel(name, channel))
+        strongest = str(page.excerpts[0].image) if page.excerpts else ""
+        return render(replace(page, inquiries=inquiries(strongest, page.name, "unit", runs) if strongest else ()))
+
     @routes.get("/")
     def overview() -> Response:
-        return _html(shelf.get("overview", lambda: render(pages.overview(survey))))
+        return _html(shelf.get(("overview", survey.notebook.version), lambda: render(pages.overview(survey))))
 
     @routes.get("/glossary")
     def glossary() -> Response:
@@ -74,7 +84,9 @@ def router(survey: Survey, urls: Urls, shelf: Shelf) -> APIRouter:
     @routes.get("/layers/{layer}/")
     def layer_page(layer: str) -> Response:
         name = found(layer).layer.name
-        return _html(shelf.get(("layer", name), lambda: render(pages.layer_page(survey, name))))
+        return _html(
+            shelf.get(("layer", name, survey.notebook.version), lambda: render(pages.layer_page(survey, name)))
+        )
 
     @routes.get("/layers/{layer}/strongest.{suffix}")
     def strip(layer: str, suffix: str) -> Response:
@@ -103,8 +115,7 @@ def router(survey: Survey, urls: Urls, shelf: Shelf) -> APIRouter:
     @routes.get("/layers/{layer}/{channel}")
     def feature_map(layer: str, channel: Number) -> Response:
         name = known(found(layer), channel)
-        make = lambda: render(pages.feature_map(survey, atlas[name, channel], atlas.channel(name, channel)))  # noqa: E731
-        return _html(shelf.get(("map", name, channel), make))
+        return _html(shelf.get(("map", name, channel, survey.notebook.version), partial(mapped, name, channel)))
 
     @routes.get("/pictures/{thousand}/{image}.{suffix}")
     def picture(thousand: Number, image: Number, suffix: str) -> Response:

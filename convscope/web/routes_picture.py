@@ -1,6 +1,7 @@
 """Pictures: the atlas' to choose from, one's own to bring, and one of them under the lens."""
 
 import io
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from convscope.web import pages
 from convscope.web.contexts import Page
 from convscope.web.live import Lens, Pixels
 from convscope.web.pages import Survey
+from convscope.web.pages_experiments import inquiries
 from convscope.web.pages_live import Question, library, picture_page, still_page
 from convscope.web.routes_atlas import KINDS, html
 from convscope.web.slides import Slides
@@ -31,8 +33,13 @@ Text = Annotated[Annotated[str, Field(max_length=500)] | None, EMPTY, Query()]
 PAPER, ACCENT = np.array([0x1A, 0x1B, 0x1D]), np.array([0xFF, 0xB0, 0x8E])  # of the style sheet, darkest to brightest
 
 
-def router(survey: Survey, urls: Urls, slides: Slides | None, lens: Lens | None, reason: str) -> APIRouter:
-    """The routes of pictures; without a `lens` those of the atlas are shown, and `reason` says why no more."""
+def router(
+    survey: Survey, urls: Urls, slides: Slides | None, lens: Lens | None, reason: str, runs: bool = False
+) -> APIRouter:
+    """The routes of pictures; without a `lens` those of the atlas are shown, and `reason` says why no more.
+
+    With `runs`, experiments can be started.
+    """
     routes = APIRouter()
 
     @routes.get("/pictures/")
@@ -64,6 +71,9 @@ def router(survey: Survey, urls: Urls, slides: Slides | None, lens: Lens | None,
         else:
             asked = Question(layer, channel, row, column, top, left, side)
             page = picture_page(survey, slides[key], lens, asked)
+            if page.unit:
+                unit = f"{page.unit.name}@{page.unit.row},{page.unit.column}"
+                page = replace(page, inquiries=inquiries(key, unit, "picture", runs))
         if part and lens is not None:
             return Response(pages.render(page, urls, f"_{part}.html"), headers=FIRM, media_type="text/html")
         return html(page, urls)

@@ -97,6 +97,11 @@ def _write_experiments(folder: Path, survey: Survey) -> None:
     for found in contents.findings:
         for name, _ in found.files:
             _write(folder, Urls().result(found.key, name), (contents.folders[found.key] / name).read_bytes())
+    for (layer, _), mentions in contents.mentions.items():
+        for mention in mentions if layer in survey.layers else ():
+            row = mention.picture
+            if row is not None and (shown := notebook.picture(mention.finding.key, row)):
+                _write(folder, Urls().shown(mention.finding.key, row), shown)
 
 
 def _write_static(folder: Path, *names: str) -> None:

@@ -10,6 +10,7 @@ temporary folder under a name of ours.
 
 import io
 import secrets
+import shutil
 import tempfile
 import warnings
 from collections import OrderedDict
@@ -54,12 +55,16 @@ class Slide:
     file: Path | None
 
 
+def passing_folder() -> Path:
+    """A temporary folder's path, which nobody can guess; who first writes there makes it, for this user alone."""
+    return Path(tempfile.gettempdir()) / f"convscope-view-{secrets.token_hex(16)}"
+
+
 class Slides:
     """Pictures by key: the number of one of the atlas', or "u" and random letters for one that was brought."""
 
-    def __init__(self, atlas: Atlas, network: Network) -> None:
-        self.atlas, self.network = atlas, network
-        self._folder = tempfile.TemporaryDirectory(prefix="convscope-view-")
+    def __init__(self, atlas: Atlas, network: Network, folder: Path | None = None) -> None:
+        self.atlas, self.network, self._folder = atlas, network, folder or passing_folder()
         self._brought: OrderedDict[str, tuple[Path, str]] = OrderedDict()
         self._lock = Lock()
         self._prepared = lru_cache(KEPT)(self._prepare)
@@ -72,7 +77,7 @@ class Slides:
 
     def close(self) -> None:
         """Forget everything that was brought."""
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
     def brought(self) -> tuple[tuple[str, str], ...]:
@@ -85,7 +90,8 @@ class Slides:
         suffix = _checked(data)
         load_picture(data, name="the picture")
         key = f"u{secrets.token_hex(8)}"
-        file = Path(self._folder.name) / f"{key}.{suffix}"
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        file = self._folder / f"{key}.{suffix}"
         file.write_bytes(data)
         shown = "".join(letter for letter in name if letter.isprintable())[-NAME:] or "your picture"
         with self._lock:

@@ -1,14 +1,16 @@
 """Where every page and picture is: the one place that spells an address, for files and for a server alike."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import urlencode
 
 from convscope.web.contexts import FeatureMap, LayerPage, Library, Overview, Page, Pair, PicturePage
 from convscope.web.contexts_experiments import ChartPage, ExperimentPage, Laboratory, StepPage
 
 
+@cache
 def slug(layer: str) -> str:
     """A layer's name as part of an address and a folder, reversibly: `layer1.0.relu#1` is `layer1.0.relu~231`."""
     return re.sub(r"[^A-Za-z0-9._-]|^\.|^$", lambda found: "~" + found.group().encode().hex("~"), layer)
@@ -103,9 +105,9 @@ class Urls:
         """The projection of a unit by a rule, or its "patch"."""
         return f"{self.root}picture/{key}/{rule}.png{_query(_unit(layer, channel, place, None))}"
 
-    def experiment(self, name: str) -> str:
-        """The page of an experiment: its results and, on a server, its form."""
-        return f"{self.root}experiments/{name}{self._html}"
+    def experiment(self, name: str, given: Iterable[tuple[str, str]] = ()) -> str:
+        """The page of an experiment: its results and, on a server, its form, with what is `given` in it."""
+        return f"{self.root}experiments/{name}{self._html}{_query(dict(given))}"
 
     def laboratory(self) -> str:
         """The experiments."""
@@ -119,9 +121,17 @@ class Urls:
         """A file of a result."""
         return f"{self.root}results/{slug(key)}/{file}"
 
+    def shown(self, key: str, row: int) -> str:
+        """The picture of a row of a result."""
+        return f"{self.root}results/{slug(key)}/shown-{row}.png"
+
     def chart(self, key: str) -> str:
         """A result to look into."""
         return f"{self.root}results/{slug(key)}/chart"
+
+    def plotly(self) -> str:
+        """The script that draws charts."""
+        return f"{self.root}plotly.js{self._stamp}"
 
     def job(self, number: int, what: str = "") -> str:
         """A job's page, its "events", or where to "cancel" it."""

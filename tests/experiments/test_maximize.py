@@ -13,8 +13,8 @@ from torch import nn
 from convscope.errors import ArgumentError, ConvscopeError
 from convscope.experiments.maximize import Optima, maximize
 from convscope.figures.maximize import maximize as draw
-from convscope.figures.maximize import standardised
 from convscope.models.network import Network
+from convscope.pictures import standardised
 from convscope.probe.ascent import PRESETS, Ascent
 
 PLAIN = Ascent(30, 1e-3, "plain", noise=1.0)

@@ -3,6 +3,7 @@
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -15,7 +16,8 @@ from PIL import Image
 from torch import nn
 
 from convscope.atlases.build import atlas as build
-from convscope.atlases.store import Atlas
+from convscope.atlases.store import Atlas, open_atlas
+from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.web.app import app
 from convscope.web.site import report
@@ -80,11 +82,28 @@ def site(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report(atlas, tmp_path_factory.mktemp("web") / "a report").parent
 
 
+SPEC = "py:tests.web.conftest:network"  # how another process finds it
+
+
 @pytest.fixture(scope="session")
 def served(atlas: Atlas) -> Iterator[str]:
     """The address of the web app over the atlas, its network under the lens."""
+    with serving(atlas, network()) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def laboratory(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the web app over an atlas of its own, whose network a process beside the server can open."""
+    copy = shutil.copytree(atlas.path, tmp_path_factory.mktemp("laboratory") / "atlas")
+    with serving(open_atlas(copy), load(SPEC)) as address:
+        yield address
+
+
+@contextmanager
+def serving(atlas: Atlas, under: Network) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = app(atlas, network())
+        made = app(atlas, under)
         server = uvicorn.Server(uvicorn.Config(made, log_level="error", timeout_graceful_shutdown=1))
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -59,7 +59,8 @@ def walk(client: TestClient, start: str) -> dict[str, str]:
                 if name in attributes and not attributes[name].startswith("#"):
                     link = attributes[name].partition("#")[0]
                     # a look at one unit is as good as another: one of each layer
-                    if "channel=" not in link or re.search(r"channel=[07]\b", link):
+                    unit = re.search(r"channel=(\d+)|units?=[^&]*%3A(\d+)|targets=[^&]*%3A(\d+)", link)
+                    if not unit or {"0", "7"} & {*unit.groups()}:
                         waiting.append(link)
     return pages
 

@@ -1,26 +1,42 @@
 """Every route with anything at all: no failure of the server's, and always the headers. Schemathesis on the app."""
 
+import shutil
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from convscope.atlases.store import Atlas
+from convscope import results
+from convscope.atlases.store import Atlas, open_atlas
+from convscope.models.catalog import load
 from convscope.web.app import app
 from convscope.web.guard import HEADERS
-from tests.web.conftest import network
+from convscope.web.jobs import Jobs
+from convscope.web.notebook import FOLDER
+from tests.web.conftest import SPEC
 
 HOME = "http://127.0.0.1:8128"
 EASY = settings(max_examples=40, deadline=None, suppress_health_check=[*HealthCheck])
 
 
 @pytest.fixture(scope="module")
-def made(atlas: Atlas) -> Any:
-    return app(atlas, network())
+def made(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The app over an atlas of its own; no experiment that it takes is ever begun."""
+    copy = shutil.copytree(atlas.path, tmp_path_factory.mktemp("fuzz") / "atlas")
+    row = {"unit": "relu2:7", "value": 1.0}
+    arrays = {"maps": np.zeros((2, 3, 4)), "shown": np.zeros((1, 3, 3, 3), np.uint8)}
+    results.write(copy / FOLDER / "project", results.Result("project", {"name": "tiny"}, [row]), arrays=arrays)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Jobs, "_attend", lambda self: None)
+        made = app(open_atlas(copy), load(SPEC))
+        with TestClient(made):
+            yield made
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +52,7 @@ def operations(made: Any) -> list[Any]:
     return [found.ok() for found in schema.get_all_operations()]
 
 
-@EASY
+@settings(EASY, max_examples=15)  # each of which asks every route
 @given(data=st.data())
 def test_no_route_fails(operations: list[Any], data: st.DataObject) -> None:
     for operation in operations:
@@ -47,6 +63,15 @@ def test_no_route_fails(operations: list[Any], data: st.DataObject) -> None:
             name.lower(): value[0] if isinstance(value, list) else value for name, value in answer.headers.items()
         }.items()
 
+
+PARTS = [
+    "picture", "layers", "pictures", "static", "relu2", "0", "experiments", "project", "maximize", "command", "jobs",
+    "1", "events", "cancel", "results", "chart", "rows.json", "array.json", "shown-0.png", "result.json", "plotly.js",
+]  # fmt: skip
+NAMES = [
+    "layer", "channel", "row", "column", "top", "left", "side", "part", "label", "page", "token",
+    "pictures", "units", "targets", "steps", "images", "name", "at",
+]  # fmt: skip
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(
     [
@@ -70,9 +95,9 @@ texts = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(
 
 @EASY
 @given(
-    path=st.lists(st.sampled_from(["picture", "layers", "pictures", "static", "relu2", "0"]) | texts, max_size=4),
+    path=st.lists(st.sampled_from(PARTS) | texts, max_size=4),
     query=st.dictionaries(
-        st.sampled_from(["layer", "channel", "row", "column", "top", "left", "side", "part", "label", "page", "token"]),
+        st.sampled_from(NAMES),
         texts,
     ),
 )  # fmt: skip
@@ -102,8 +127,29 @@ def test_no_upload_fails(client: TestClient, data: bytes, name: str, kind: str) 
 
 @EASY
 @given(
+    name=st.sampled_from(["project", "maximize", "correspondence", "activations"]),
+    asked=st.dictionaries(st.sampled_from([*NAMES, "picture", "boxes", "layers", "seed"]), texts, max_size=5),
+    files=st.dictionaries(
+        st.sampled_from(["file:boxes", "picture:picture", "picture:pictures", "picture:", ":", "units"]),
+        st.tuples(texts, st.binary(max_size=60)),
+        max_size=2,
+    ),
+)
+def test_no_form_fails(
+    client: TestClient, name: str, asked: dict[str, str], files: dict[str, tuple[str, bytes]]
+) -> None:
+    try:
+        answer = client.post(f"/experiments/{name}", data=asked, files=files)
+    except UnicodeEncodeError:
+        return
+    assert answer.status_code in (303, 400, 422, 429), answer.text
+
+
+@EASY
+@given(
     body=st.binary(max_size=300), kind=st.sampled_from(["multipart/form-data", "multipart/form-data; boundary=x", "x"])
 )
 def test_no_body_fails(client: TestClient, body: bytes, kind: str) -> None:
-    answer = client.post("/pictures/", content=b"--x\r\n" + body, headers={"content-type": kind})
-    assert answer.status_code < 500, answer.text
+    for address in ("/pictures/", "/experiments/project"):
+        answer = client.post(address, content=b"--x\r\n" + body, headers={"content-type": kind})
+        assert answer.status_code < 500, answer.text

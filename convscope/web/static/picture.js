@@ -56,7 +56,7 @@ function lens() {
     return early.decode().catch(() => {});
   }
 
-  const ALL = ["answer", "frame", "unit", "strongest"];
+  const ALL = ["answer", "frame", "unit", "inquiries", "strongest"];
   const place = (element, event, across, down) => {
     const box = element.getBoundingClientRect();
     const at = (share, size) => Math.min(size - 1, Math.max(0, Math.floor(share * size)));

@@ -11,6 +11,4 @@ convscope train "$TINY/train" --out run --architecture zfnet128 --recipe scaled 
     --per-class 100 --test-cap 20 --epochs 64 --lr 0.03 --set dropout=0.3 --set lr_min=0.0003 \
     --snapshots 1,2,5,10,20,30,40,64 --validate-every 8 --cache cache --name zfnet-64 ${RESUME:+--resume}
 
-# Over all training pictures; eight passes.
-convscope evolution run "$TINY/train" --out evolution
-convscope evolution run "$TINY/train" --out evolution-patches --patches --sample 10000
+convscope evolution run "$TINY/train" --out evolution --sample 10000

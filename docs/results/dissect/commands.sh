@@ -1,0 +1,4 @@
+#!/bin/sh
+# What the bundled network's units detect in drawn pictures (METHODS N1).
+set -eu
+convscope dissect zfnet128 drawn:480 --rotations 3 --out dissect
