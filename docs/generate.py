@@ -25,6 +25,7 @@ from convscope import (
     evolution,
     images,
     invariance,
+    invert,
     load,
     maximize,
     project,
@@ -45,6 +46,7 @@ from convscope.figures.dissect import dissect as draw_dissection
 from convscope.figures.evolution import evolution as draw_evolution
 from convscope.figures.grid import canvas, fitted, mosaic, place
 from convscope.figures.invariance import invariance as draw_invariance
+from convscope.figures.invert import invert as draw_inverses
 from convscope.figures.maximize import maximize as draw_optima
 from convscope.figures.project import project as draw_projection
 from convscope.figures.redundancy import redundancy as draw_redundancy
@@ -54,6 +56,7 @@ from convscope.probe.record import run
 DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the picture: legs and handles
 
+INVERTED = ["relu1", "relu2", "pool2", "relu4", "pool5", "relu7"]
 OPTIMA = ["relu1:0", "relu2:23", "relu2:33", "relu3:7", "relu5:42", "relu5:80", "stop_sign", "sunflower", "Leopards"]
 
 
@@ -152,6 +155,10 @@ def main() -> None:
     five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
     draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
+    faces = [GALLERY / "Faces_easy/image_0040.jpg", GALLERY / "stop_sign/image_0009.jpg"]
+    draw_inverses(net, invert(net, faces, layers=INVERTED)).savefig(DOCS / "images/invert.png", format="png")
+    edges = invert(net, faces, layers=[], descriptors=["uoctti", "hog"])
+    draw_inverses(net, edges).savefig(DOCS / "images/invert-hog.png", format="png")
     optima = maximize(net, OPTIMA)
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")
     compared = maximize(net, OPTIMA[-3:], preset="normalised", start=["noise", "class-mean"], images=gallery)

@@ -326,7 +326,8 @@ class _Inverter:
 def _distance(paint: Paint, x: Tensor, pictures: Tensor) -> Tensor:
     """Of each picture to its original x, in levels, over the mean between two originals (METHODS I2); (N,)."""
     original, made = (paint.levels(each).flatten(1).cpu() for each in (x, pictures))
-    return (made - original).norm(dim=1) / torch.pdist(original).mean()
+    found: Tensor = (made - original).norm(dim=1) / torch.pdist(original).mean()
+    return found
 
 
 def _edges(x: Tensor, pictures: Tensor) -> Tensor:

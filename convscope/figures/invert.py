@@ -74,13 +74,15 @@ def _column(
 def _grey(values: Tensor) -> Pixels:
     """(h, w) of 0 to 1 as (h, w, 3); the root brings out what is faint."""
     shown = values.clamp(0, 1).sqrt().mul(255).round().to(torch.uint8)
-    return np.repeat(shown[:, :, None].numpy(), 3, 2)
+    found: Pixels = np.repeat(shown[:, :, None].numpy(), 3, 2)
+    return found
 
 
 def _stretched(tile: Pixels) -> Pixels:
     low, high = np.quantile(tile, [1 - STRETCH, STRETCH])
     values = (tile - low) / max(high - low, 1) * 255
-    return values.clip(0, 255).round().astype(np.uint8)
+    found: Pixels = values.clip(0, 255).round().astype(np.uint8)
+    return found
 
 
 def _charts(figure: Figure, found: Inversion, where: tuple[float, float, float]) -> None:

@@ -70,7 +70,9 @@ class UpConvNet(nn.Sequential):
         """Raises ArgumentError for features of another layer, with both shapes."""
         if tuple(features.shape[1:]) != self.shape:
             raise ArgumentError("features", tuple(features.shape[1:]), f"this decoder is for {self.shape}")
-        decoded: Tensor = super().forward(features / self.scale)
+        decoded = features / self.scale
+        for layer in self:
+            decoded = layer(decoded)
         return decoded
 
     @torch.no_grad()
@@ -78,7 +80,7 @@ class UpConvNet(nn.Sequential):
         """Weights as He et al. have them for leaky rectifiers, biases 0: outputs as large as (scaled) features are."""
         for layer in self:
             if isinstance(layer, nn.Linear | nn.Conv2d):
-                reads = layer.weight[0].numel()
+                reads = float(layer.weight[0].numel())
             elif isinstance(layer, nn.ConvTranspose2d):
                 reads = layer.weight[:, 0].numel() / 4  # at stride 2 a pixel meets a quarter of the kernel
             else:

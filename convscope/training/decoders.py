@@ -175,6 +175,8 @@ class DecoderTrainee(Trainee):
     layer's val_NAME. Losses are mean squares, 1 is 128 levels.
     """
 
+    levels: Tensor
+
     def __init__(self, decoders: Decoders, network: Network, recipe: Recipe) -> None:
         super().__init__(decoders, recipe, classes=0)
         self.decoders = decoders

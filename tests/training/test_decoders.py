@@ -14,7 +14,7 @@ from convscope.models.network import Network
 from convscope.models.upconvnet import read
 from convscope.training.decoders import train_decoders
 
-FAST = {"side": 16, "target": 16, "maps": (8, 8), "dense": 32, "accelerator": "cpu", "quiet": True, "batch_size": 8}
+FAST: dict[str, Any] = {"side": 16, "target": 16, "maps": (8, 8), "dense": 32, "accelerator": "cpu", "quiet": True, "batch_size": 8}
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def net() -> Network:
 
 def test_decoders_learn_and_the_network_does_not(toy: Callable[..., Pictures], net: Network, tmp_path: Path) -> None:
     before = net.fingerprint()
-    settings = {**FAST, "epochs": 4, "lr": 3e-3, "schedule": "cosine"}
+    settings: dict[str, Any] = {**FAST, "epochs": 4, "lr": 3e-3, "schedule": "cosine"}
     done = train_decoders(net, ["relu", "fc"], toy(24), tmp_path, validation=toy(6, seed=1), **settings)
     assert net.fingerprint() == before
     assert done.log[-1]["val_relu"] < 0.8 * done.log[0]["val_relu"]
@@ -50,7 +50,7 @@ def test_a_killed_training_ends_where_an_undisturbed_one_does(
     toy: Callable[..., Pictures], net: Network, tmp_path: Path
 ) -> None:
     def go(out: str, **more: Any) -> torch.Tensor:
-        settings = {**FAST, "lr": 1e-3, "schedule": "constant", **more}
+        settings: dict[str, Any] = {**FAST, "lr": 1e-3, "schedule": "constant", **more}
         return train_decoders(net, ["relu"], toy(16), tmp_path / out, **settings).decoders.state_dict()[
             "nets.0.0.weight"
         ]
@@ -61,14 +61,14 @@ def test_a_killed_training_ends_where_an_undisturbed_one_does(
 
 
 def test_a_layer_learns_as_it_would_alone(toy: Callable[..., Pictures], net: Network, tmp_path: Path) -> None:
-    settings = {**FAST, "epochs": 1, "lr": 1e-3, "schedule": "constant"}
+    settings: dict[str, Any] = {**FAST, "epochs": 1, "lr": 1e-3, "schedule": "constant"}
     both = train_decoders(net, ["relu", "fc"], toy(16), tmp_path / "both", **settings).decoders["relu"]
     alone = train_decoders(net, ["relu"], toy(16), tmp_path / "alone", **settings).decoders["relu"]
     torch.testing.assert_close(both.state_dict(), alone.state_dict(), rtol=1e-5, atol=1e-6)
 
 
 def test_mistakes(toy: Callable[..., Pictures], net: Network, tmp_path: Path) -> None:
-    settings = {**FAST, "epochs": 1, "schedule": "constant"}
+    settings: dict[str, Any] = {**FAST, "epochs": 1, "schedule": "constant"}
     with pytest.raises(ArgumentError, match="the nearest are"):
         train_decoders(net, ["rleu"], toy(8), tmp_path, **settings)
     with pytest.raises(ArgumentError, match="needs pictures to validate on"):
