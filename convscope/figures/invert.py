@@ -40,7 +40,8 @@ def invert(
     wide = max(2 * LEFT + (1 + len(found.made)) * across - GAP, 560)
     below = HEAD + count * lines * pitch + 34
     figure = canvas(wide, below + CHART + 60)
-    heading(figure, f"What is left of a picture in {network.name}", LEFT, 28)
+    where = f" in {network.name}" if any(each.kind == "layer" for each in found.made) else ""
+    heading(figure, f"What is left of a picture{where}", LEFT, 28)
     for n in range(count):
         top = HEAD + n * lines * pitch
         original = fitted(pixels_of(network, found.originals[n]), SIDE)
