@@ -17,14 +17,18 @@ if TYPE_CHECKING:
     from convscope.data.overlap import overlaps
     from convscope.data.sources import images
     from convscope.errors import ConvscopeError
+    from convscope.experiments.ablate import ablate
     from convscope.experiments.activations import activations
     from convscope.experiments.correspondence import correspondence
+    from convscope.experiments.curvature import curvature
     from convscope.experiments.diagnose import diagnose
     from convscope.experiments.dissect import dissect
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
     from convscope.experiments.invert import invert
+    from convscope.experiments.linear_probe import linear_probe
     from convscope.experiments.maximize import maximize
+    from convscope.experiments.occlude import occlude
     from convscope.experiments.project import project
     from convscope.experiments.redundancy import redundancy
     from convscope.models.catalog import load
@@ -41,9 +45,11 @@ __all__ = [
     "Network",
     "Recipe",
     "Snapshots",
+    "ablate",
     "activations",
     "atlas",
     "correspondence",
+    "curvature",
     "diagnose",
     "dissect",
     "evaluate",
@@ -51,8 +57,10 @@ __all__ = [
     "images",
     "invariance",
     "invert",
+    "linear_probe",
     "load",
     "maximize",
+    "occlude",
     "open_atlas",
     "overlaps",
     "project",
@@ -68,9 +76,11 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "Network": "models.network",
     "Recipe": "training.recipe",
     "Snapshots": "training.callbacks",
+    "ablate": "experiments.ablate",
     "activations": "experiments.activations",
     "atlas": "atlases.build",
     "correspondence": "experiments.correspondence",
+    "curvature": "experiments.curvature",
     "diagnose": "experiments.diagnose",
     "dissect": "experiments.dissect",
     "evaluate": "training.evaluate",
@@ -78,8 +88,10 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "images": "data.sources",
     "invariance": "experiments.invariance",
     "invert": "experiments.invert",
+    "linear_probe": "experiments.linear_probe",
     "load": "models.catalog",
     "maximize": "experiments.maximize",
+    "occlude": "experiments.occlude",
     "open_atlas": "atlases.store",
     "overlaps": "data.overlap",
     "project": "experiments.project",

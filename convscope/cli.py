@@ -5,7 +5,6 @@
 Heavy imports wait until a command needs them, so that `convscope --help` answers at once.
 """
 
-import json
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -320,9 +319,10 @@ def train(
     """
     from convscope.models.catalog import load
     from convscope.training.decoders import train_decoders
+    from convscope.training.recipe import assigned
     from convscope.training.run import train as run
 
-    settings = _settings(change or []) | {
+    settings = assigned(change or [], "set") | {
         "epochs": epochs, "lr": lr, "side": side, "batch_size": batch_size, "seed": seed, "accelerator": accelerator,
         "devices": devices, "strategy": strategy, "num_nodes": num_nodes, "precision": precision,
     }  # fmt: skip
@@ -391,6 +391,7 @@ def evaluate(
     test_cap: TestCap = 50,
     split_seed: SplitSeed = 0,
     exclude: Exclude = None,
+    published: Annotated[bool, typer.Option("--published", help="the paper's errors on ImageNet 2012 below")] = False,
     batch_size: BatchSize = 64,
     device: Device = "auto",
     dtype: Dtype = "float32",
@@ -398,9 +399,11 @@ def evaluate(
 ) -> None:
     """Measure NETWORK on labelled IMAGES: top-1 and top-5 errors, mean per-class accuracy, in per cent.
 
-    With --per-class only the pictures that a training with the same split never saw count.
+    An ensemble is measured beside its members, ten crops beside the centre crop. With --per-class only the pictures
+    that a training with the same split never saw count.
     """
     from convscope.training.evaluate import evaluate as run
+    from convscope.training.published import table2
 
     members, pictures = [_load(name) for name in (network, *(also or []))], _images(images)
     settings: dict[str, Any] = {
@@ -416,13 +419,12 @@ def evaluate(
         dtype=_dtype(dtype),
         quiet=quiet,
     )
-    totals = [*((f"top-{k} error", error) for k, error in found.errors.items()), ("accuracy", found.accuracy)]
-    rows = [{"measure": measure, "class": None, "value": value} for measure, value in totals]
-    rows += [{"measure": "accuracy", "class": name, "value": value} for name, value in found.per_class.items()]
+    rows = found.rows(members[0].name if not also else f"ensemble of {len(members)}")
+    rows += table2() if published else []
     settings |= {"with": also or [], "dtype": dtype, "exclude": [str(file) for file in exclude or []]}
     _write(out, "evaluate", members[0], rows, settings, device=device, data=pictures, quiet=True)
     report_skipped(found.skipped.items(), len(found.labels) + len(found.skipped))
-    print(_table([(measure, f"{value:.2f} %") for measure, value in totals]))
+    print(_errors(rows))
 
 
 add(app)  # a command for every experiment
@@ -459,18 +461,15 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
         raise ArgumentError(name, text, "expected whole numbers with commas between them") from error
 
 
-def _settings(changes: Iterable[str]) -> dict[str, Any]:
-    """NAME=VALUE pairs; a value is read as JSON, or as it stands where it is none."""
-    settings = {}
-    for change in changes:
-        name, equals, value = change.partition("=")
-        if not equals:
-            raise ArgumentError("set", change, "expected NAME=VALUE, as lr=0.03")
-        try:
-            settings[name.replace("-", "_")] = json.loads(value)
-        except ValueError:
-            settings[name.replace("-", "_")] = value
-    return settings
+def _errors(rows: Iterable[dict[str, Any]]) -> str:
+    """A line for each network and its crops, a column for each measure, in per cent."""
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        if row["class"] is None:
+            lines.setdefault((row["network"], row["crops"]), {})[row["measure"]] = f"{row['value']:.2f}"
+    measures = list(dict.fromkeys(measure for line in lines.values() for measure in line))
+    table = [(*key, *(line.get(measure, "") for measure in measures)) for key, line in lines.items()]
+    return _table([("per cent", "crops", *measures), *table])
 
 
 def _dtype(name: str) -> Any:

@@ -16,16 +16,24 @@ FIVE = [
     "gallery/yin_yang/image_0011.jpg",
     "gallery/accordion/image_0009.jpg",
 ]
+FEW = ["inline_skate", "metronome"]  # classes of the gallery with fewer than three pictures
+PROBE = {"train": 2, "folds": 2, "layers": ["norm1", "relu3", "pool5", "relu7"]}
+SMALLER = ["m5", "m5:maps=[32]", "m5:fc=[16]"]
+SEEN = ["gallery/elephant/image_0013.jpg", "gallery/dragonfly/image_0056.jpg", "gallery/panda/image_0008.jpg"]
 SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
+    "ablate": {"images": "digits", "variants": SMALLER, "per_class": 100, "epochs": 8, "cache": "cache"},
     "diagnose": {"network": "zfnet128", "images": "gallery"},
     "redundancy": {"network": "zfnet128", "images": "gallery"},
     "activations": {"network": "zfnet128", "picture": SIGN, "layers": ["relu1", "relu2"]},
     "correspondence": {"network": "zfnet128", "images": "gallery", "boxes": "faces", "count": 5},
     "invariance": {"network": "zfnet128", "pictures": FIVE},
+    "linear_probe": {"network": "zfnet128", "images": "gallery", "exclude": FEW, **PROBE},
     "dissect": {"network": "zfnet128", "concepts": "drawn:64"},
+    "occlude": {"network": "zfnet128", "pictures": SEEN, "stride": [5], "gallery": "gallery"},
     "evolution": {"run": "digits", "images": "digits", "available": True},
     "maximize": {"network": "zfnet128", "targets": ["relu3:7", "relu5:80", "stop_sign"], "steps": 48},
     "invert": {"network": "zfnet128", "pictures": [SIGN], "layers": ["relu1", "relu3"], "steps": 40},
+    "curvature": {"network": "zfnet128", "targets": ["relu1:0", "relu3:7"], "steps": 25, "krylov": 24, "count": 1},
     "project": {"network": "zfnet128", "pictures": SIGN, "units": ["relu5:19", "relu3:7"]},
 }
 
@@ -50,7 +58,7 @@ def demo(folder: Path = Path("demo")) -> Path:
     run = folder / "digits"
     if not (run / "network.safetensors").exists():
         train("digits", run, architecture="m5", per_class=140, epochs=40)
-    own = {"network": network, "run": str(run)}  # in place of their spellings
+    own = {"network": network, "run": str(run), "cache": str(folder / "cache")}  # in place of their spellings
     for name, values in SHOWN.items():
         perform(name, {**values, **{key: own[key] for key in own if key in values}}, _place(folder, name))
     return report(folder / "atlas", folder / "report")

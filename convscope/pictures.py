@@ -43,6 +43,17 @@ def load_picture(source: Source, *, name: str | None = None) -> Image.Image:
         raise PictureError(f"{name}: {error}" if name else str(error)) from error
 
 
+def separate(pictures: Any) -> list[Any]:
+    """Pictures one by one: those of a list, an array (N, H, W, 3) or a tensor (N, C, H, W), or the single one."""
+    together = isinstance(pictures, list | tuple) or getattr(pictures, "ndim", 3) == 4
+    return list(pictures) if together else [pictures]
+
+
+def called(picture: Any, place: int) -> str:
+    """What results call a picture: its file with its folder, or its place among those given."""
+    return "/".join(Path(picture).parts[-2:]) if isinstance(picture, str | Path) else f"picture {place}"
+
+
 def _load(source: Source) -> Image.Image:
     if isinstance(source, np.ndarray):
         return _from_array(source)
@@ -166,11 +177,13 @@ def standardised(picture: Tensor) -> NDArray[np.uint8]:
     return levels_of((values - values.mean()) / torch.where(deviation > 0, deviation, 1.0) * 0.1 + 0.5)
 
 
-def display(pixels: Tensor, *, contrast: Literal["max", "percentile"] = "max", gain: float = 1.0) -> NDArray[np.uint8]:
+def display(
+    pixels: Tensor, *, contrast: Literal["max", "percentile"] = "percentile", gain: float = 1.0
+) -> NDArray[np.uint8]:
     """Projections (..., C, H, W) as pictures (..., H, W, 3) uint8, zero at mid-grey (V5).
 
-    v = 0.5 + 0.5 * gain * R / m, clipped; m is the largest |R| of each picture ("max") or its 99.5th percentile
-    ("percentile", Figure 4's enhanced contrast), the same for all channels. One channel is shown in grey. A picture
+    v = 0.5 + 0.5 * gain * R / m, clipped; m is the 99.5th percentile of |R| of each picture ("percentile", Figure 4's
+    enhanced contrast) or its largest |R| ("max"), the same for all channels. One channel is shown in grey. A picture
     that is zero everywhere becomes uniform grey, with a warning.
     """
     if pixels.ndim < 3 or pixels.shape[-3] not in (1, 3) or 0 in pixels.shape[-2:]:

@@ -18,16 +18,20 @@ from PIL.Image import Image
 
 from convscope import (
     Network,
+    ablate,
     activations,
     correspondence,
+    curvature,
     diagnose,
     dissect,
     evolution,
     images,
     invariance,
     invert,
+    linear_probe,
     load,
     maximize,
+    occlude,
     project,
     redundancy,
     train,
@@ -37,17 +41,21 @@ from convscope.commands import command as complete
 from convscope.data.canvas import SIDE
 from convscope.data.drawn import draw
 from convscope.data.sources import GALLERY
-from convscope.demo import FIVE
+from convscope.demo import FEW, FIVE, SEEN, SMALLER
 from convscope.experiments import EXPERIMENTS
+from convscope.figures.ablate import ablate as draw_ablation
 from convscope.figures.activations import activations as draw_activations
 from convscope.figures.correspondence import correspondence as draw_correspondence
+from convscope.figures.curvature import curvature as draw_curvature
 from convscope.figures.diagnose import diagnose as draw_diagnosis
 from convscope.figures.dissect import dissect as draw_dissection
 from convscope.figures.evolution import evolution as draw_evolution
 from convscope.figures.grid import canvas, fitted, mosaic, place
 from convscope.figures.invariance import invariance as draw_invariance
 from convscope.figures.invert import invert as draw_inverses
+from convscope.figures.linear_probe import linear_probe as draw_layers
 from convscope.figures.maximize import maximize as draw_optima
+from convscope.figures.occlude import occlude as draw_occlusion
 from convscope.figures.project import project as draw_projection
 from convscope.figures.redundancy import redundancy as draw_redundancy
 from convscope.figures.schematics import schematics
@@ -58,6 +66,7 @@ PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the pi
 
 INVERTED = ["relu1", "relu2", "pool2", "relu4", "pool5", "relu7"]
 OPTIMA = ["relu1:0", "relu2:23", "relu2:33", "relu3:7", "relu5:42", "relu5:80", "stop_sign", "sunflower", "Leopards"]
+BENT = ["relu1:0", "relu2:23", "relu3:7", "stop_sign"]
 
 
 def reference() -> str:
@@ -118,6 +127,13 @@ def formed() -> Figure:
     return draw_evolution(found.network, found)
 
 
+def smaller() -> Figure:
+    """The convnet for digits, and what is left of it without a block of its two, or with a narrow classifier."""
+    with tempfile.TemporaryDirectory() as cache:
+        found = ablate("digits", variants=SMALLER, per_class=100, epochs=8, cache=cache, device="cpu")
+    return draw_ablation(found.network, found)
+
+
 def drawings() -> Figure:
     """Some of the drawn pictures, and what is marked in one of them, a colour a concept."""
     tiles = [draw(number).pixels for number in range(16)]
@@ -154,6 +170,11 @@ def main() -> None:
     draw_correspondence(net, alike).savefig(DOCS / "images/correspondence.png", format="png")
     five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
     draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
+    probed = linear_probe(net, gallery, exclude=FEW, train=2, folds=3)
+    draw_layers(net, probed).savefig(DOCS / "images/linear-probe.png", format="png")
+    smaller().savefig(DOCS / "images/ablate.png", format="png")
+    three = [GALLERY / file.removeprefix("gallery/") for file in SEEN]
+    draw_occlusion(net, occlude(net, three, gallery=gallery)).savefig(DOCS / "images/occlude.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
     faces = [GALLERY / "Faces_easy/image_0040.jpg", GALLERY / "stop_sign/image_0009.jpg"]
     draw_inverses(net, invert(net, faces, layers=INVERTED)).savefig(DOCS / "images/invert.png", format="png")
@@ -163,6 +184,8 @@ def main() -> None:
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")
     compared = maximize(net, OPTIMA[-3:], preset="normalised", start=["noise", "class-mean"], images=gallery)
     draw_optima(net, compared).savefig(DOCS / "images/class-means.png", format="png")
+    bent = curvature(net, BENT)
+    draw_curvature(net, bent).savefig(DOCS / "images/curvature.png", format="png")
     draw_dissection(net, dissect(net, "drawn", rotations=3)).savefig(DOCS / "images/dissect.png", format="png")
     drawings().savefig(DOCS / "images/drawn.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")

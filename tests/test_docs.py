@@ -20,14 +20,18 @@ from convscope.experiments import EXPERIMENTS
 ROOT = Path(__file__).parents[1]
 PAGES = [
     "README.md",
+    "docs/ablate.md",
     "docs/activations.md",
     "docs/correspondence.md",
     "docs/diagnose.md",
     "docs/redundancy.md",
     "docs/dissect.md",
     "docs/invariance.md",
+    "docs/linear-probe.md",
     "docs/maximize.md",
     "docs/invert.md",
+    "docs/curvature.md",
+    "docs/occlude.md",
     "docs/project.md",
     "docs/atlas.md",
     "docs/training.md",
@@ -36,6 +40,8 @@ PAGES = [
 ID = re.compile(r"\b(?:G[01]|M\d+|D\d+|TB\d|T\d+|V\d|F\d+b?|A\d|P\d|I\d|N\d|E\d)\b")
 
 SMALL = {  # what keeps a block quick in a test, and off the network
+    "--per-class 100 --epochs 8": "--per-class 2 --epochs 1",
+    "per_class=100, epochs=8": "per_class=2, epochs=1",
     "--architecture m5 --per-class 140 --epochs 40": "--architecture m5 --per-class 8 --test-cap 2 --epochs 2",
     "torchvision:resnet18": "py:reader_network:network",
     "torchvision:alexnet@random": "py:reader_network:network",
@@ -47,15 +53,22 @@ SMALL = {  # what keeps a block quick in a test, and off the network
     "redundancy zfnet128 gallery": "redundancy py:reader_network:network pictures/",
     "-o out/invert": "-o out/invert --steps 2",
     "-o out/hog": "-o out/hog --steps 2",
+    "linear-probe zfnet128 pictures/": "linear-probe py:reader_network:network pictures/ --layers norm1",
     "-o out/maximize": "-o out/maximize --steps 2",
     "-o out/class-means": "-o out/class-means --steps 2",
+    "-o out/curvature": "-o out/curvature --steps 2 --krylov 6",
+    '["relu3:7", "relu5:42"], count=4)': '["conv1:3"], count=4, steps=30, krylov=8)',
     "-o out/dream": "-o out/dream --steps 1",
+    "-o out/occlude": "-o out/occlude --stride 24",
+    "--size 20 --stride 2": "--size 20 --stride 24",
+    "size=32, stride=8": "size=32, stride=32",
     "seeds=5)": "seeds=2, steps=2)",
     "--per-class 30": "--per-class 2 --test-cap 2",
     "--epochs 40": "--epochs 2 --set side=64 --set maps=[4,4,4,4,4] --set fc=[8,8] --batch-size 2",
     "evolution out/digits digits": "evolution out/digits digits --sample 40",
     '"relu5", 42': '"relu5", 2',
     '"gallery", "out/gallery"': '"pictures/", "out/gallery", layers=["relu5"]',
+    'layers=["pool5", "relu7", "HOG"], train=2, folds=2': 'layers=["relu7"], classifiers=["svm"], train=2, folds=2',
     'convscope.images("gallery")': '"pictures/"',
 }
 TINY = """

@@ -35,7 +35,7 @@ def test_the_settings_are_recorded_as_they_were_given(picture: str, tmp_path: Pa
     settings = results.read(tmp_path / "out").settings
     assert settings["pictures"] == [picture]
     assert settings["units"] == ["relu:3"]
-    assert (settings["rule"], settings["contrast"]) == ("deconvnet", "max")
+    assert (settings["rule"], settings["contrast"]) == ("deconvnet", "percentile")
 
 
 @pytest.mark.parametrize(

@@ -224,13 +224,13 @@ def test_display_puts_zero_at_mid_grey_and_the_largest_at_the_end() -> None:
     pixels = torch.zeros(2, 3, 5, 7)
     pixels[0, 0, 1, 2], pixels[0, 2, 3, 4] = 4.0, -2.0
     pixels[1, 1, 0, 0] = -0.5  # every picture has its own scale
-    shown = display(pixels)
+    shown = display(pixels, contrast="max")
     assert shown.shape == (2, 5, 7, 3)
     assert shown.dtype == np.uint8
     assert shown[0, 1, 2].tolist() == [255, 128, 128]
     assert shown[0, 3, 4].tolist() == [128, 128, 64]
     assert shown[1, 0, 0].tolist() == [128, 0, 128]
-    assert (display(pixels, gain=0.5)[0, 1, 2] == [191, 128, 128]).all()
+    assert (display(pixels, contrast="max", gain=0.5)[0, 1, 2] == [191, 128, 128]).all()
 
 
 def test_display_by_percentile_and_of_one_channel() -> None:

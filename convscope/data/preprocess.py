@@ -196,10 +196,14 @@ class Preprocess:
         return torch.cat([crops, crops.flip(3)])
 
     def picture(self, x: Tensor) -> NDArray[np.uint8]:
-        """Network space (C, H, W), the centre crop, back to pixels (H, W, 3) uint8; values outside are clipped."""
-        if tuple(x.shape) != tuple(self.input_size):
+        """Network space (C, H, W) back to pixels (H, W, 3) uint8; values outside are clipped. H and W are those of the
+        centre crop, or any where mean and std are per channel.
+        """
+        std, mean = self.cropped(self.std_table), self.cropped(self.mean_table)
+        fixed = any(table.shape[-1] != 1 and table.shape[1:] != x.shape[1:] for table in (std, mean))
+        if x.ndim != 3 or len(x) != self.input_size[0] or fixed:
             raise ArgumentError("x", tuple(x.shape), f"expected {tuple(self.input_size)}")
-        value = x.detach().to("cpu", torch.float32) * self.cropped(self.std_table) + self.cropped(self.mean_table)
+        value = x.detach().to("cpu", torch.float32) * std + mean
         shown = value.clamp(0, 1).mul(255).round().to(torch.uint8)
         return np.ascontiguousarray(shown.expand(3, -1, -1).permute(1, 2, 0).numpy())
 

@@ -104,6 +104,11 @@ class Pictures:
             return _network_space(raw, self.paths[index])
         return load_picture(_pixels(raw), name="")
 
+    def file(self, index: int) -> Path | None:
+        """The file of picture `index`, where it is one."""
+        item = self._items[index] if isinstance(_whole(self._items), list) else None
+        return item if isinstance(item, Path) else None
+
     def picture(self, index: int) -> Image.Image:
         """Picture `index`, RGB and upright. Raises PictureError, naming it, and records it in `skipped`."""
         try:

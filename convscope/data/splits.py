@@ -56,6 +56,36 @@ def per_class(
     return Split(sorted(split.train), sorted(split.test))
 
 
+def folds(
+    labels: Sequence[int],
+    train: int,
+    count: int = 5,
+    test_cap: int | None = 50,
+    seed: int = 0,
+    *,
+    classes: Sequence[str] | None = None,
+) -> list[Split]:
+    """`count` draws of `per_class`, one after another (E0). Other seeds draw others, and the first of seed 0 is the
+    split of that seed.
+    """
+    if count < 1:
+        raise ArgumentError("folds", count, "expected at least 1")
+    return [per_class(labels, train, test_cap, seed * count + k, classes=classes) for k in range(count)]
+
+
+def parts(labels: Sequence[int], count: int) -> list[Split]:
+    """The pictures in `count` parts with about as many of every class in each; every part tests once, while the others
+    train. Fewer parts where the smallest class has fewer pictures; none where it has one.
+    """
+    members: dict[int, list[int]] = {}
+    for place, label in enumerate(labels):
+        members.setdefault(int(label), []).append(place)
+    count = min(count, *map(len, members.values()))
+    held = [[place for places in members.values() for place in places[k::count]] for k in range(count)]
+    everything = set(range(len(labels)))
+    return [] if count < 2 else [Split(sorted(everything - set(part)), sorted(part)) for part in held]
+
+
 def _shuffled(count: int, key: str) -> list[int]:
     """0 to count - 1 in an order fixed by `key`: by hashes, since generators may change between library versions."""
     return sorted(range(count), key=lambda rank: hashlib.sha256(f"{key} {rank}".encode()).digest())

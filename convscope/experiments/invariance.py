@@ -8,8 +8,6 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013), 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -19,7 +17,9 @@ from convscope.data.warp import IDENTITY, Transform, moved
 from convscope.device import resolve
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
+from convscope.models.targets import class_number, folder_class
 from convscope.parameters import Pictures
+from convscope.pictures import called, separate
 from convscope.probe.record import run
 from convscope.progress import progress
 
@@ -129,9 +129,9 @@ def invariance(
     """
     if batch_size < 1:
         raise ArgumentError("batch_size", batch_size, "expected at least 1")
-    inputs, given = network.inputs(pictures), _several(pictures)
+    inputs, given = network.inputs(pictures), separate(pictures)
     size = (int(inputs.shape[2]), int(inputs.shape[3]))
-    names, wanted = tuple(_name(each, i) for i, each in enumerate(given)), _layers(network, layers)
+    names, wanted = tuple(called(each, i) for i, each in enumerate(given)), _layers(network, layers)
     for layer in wanted:
         network.graph(size).node(layer)
     amounts = _amounts(size[0], {"translation": translations, "scale": scales, "rotation": rotations})
@@ -217,18 +217,6 @@ def _apart(output: Tensor) -> Tensor:
     return apart.cpu()
 
 
-def _several(pictures: Any) -> list[Any]:
-    """Pictures one by one, as `Network.inputs` takes them apart."""
-    if isinstance(pictures, Tensor) and pictures.is_floating_point():
-        return list(pictures if pictures.dim() == 4 else pictures[None])
-    several = isinstance(pictures, list | tuple) or getattr(pictures, "ndim", 3) == 4
-    return list(pictures) if several else [pictures]
-
-
-def _name(picture: Any, place: int) -> str:
-    return "/".join(Path(picture).parts[-2:]) if isinstance(picture, str | Path) else f"picture {place}"
-
-
 def _layers(network: Network, layers: Sequence[str] | None) -> tuple[str, ...]:
     """Those asked for, or the first stage's output and the last rectified one."""
     if layers:
@@ -268,25 +256,12 @@ def _labels(
         wanted = wanted * len(given) if len(wanted) == 1 else wanted
         if len(wanted) != len(given):
             raise ArgumentError("labels", labels, f"expected one, or one for each of {len(given)} pictures")
-        return tuple(_class(label, classes, scores.shape[1]) for label in wanted), []
+        return tuple(class_number(label, classes, scores.shape[1], "labels") for label in wanted), []
     found, notes = [], []
     for picture, name, row in zip(given, names, scores, strict=True):
-        folder = Path(picture).absolute().parent.name if isinstance(picture, str | Path) else ""
-        if folder in classes:
-            found.append(classes.index(folder))
-        else:
-            found.append(int(row.argmax()))
+        known = folder_class(picture, classes)
+        found.append(int(row.argmax()) if known is None else known)
+        if known is None:
             said = classes[found[-1]] if classes else f"class {found[-1]}"
             notes.append(f"{name}: its class is not known, so the probability is that of what the network says, {said}")
     return tuple(found), notes
-
-
-def _class(label: str | int, classes: Sequence[str], count: int) -> int:
-    """A class by name or number."""
-    if label in classes:
-        return classes.index(str(label))
-    if str(label).isdigit() and int(label) < count:
-        return int(label)
-    near = get_close_matches(str(label), classes, 3, 0.5)
-    named = f"no such class; the nearest are {', '.join(near)}" if near else f"expected a class, or 0 to {count - 1}"
-    raise ArgumentError("labels", label, named)

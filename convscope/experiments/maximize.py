@@ -22,13 +22,13 @@ from convscope.data.sources import images as opened
 from convscope.device import resolve, seeded
 from convscope.errors import ArgumentError, ConvscopeError
 from convscope.models.network import Network
-from convscope.models.targets import Target, output_layer
+from convscope.models.targets import Target, measured
 from convscope.models.targets import targets as read
 from convscope.models.zfnet import EightLayers
 from convscope.parameters import Images, Picture
 from convscope.pictures import levels_of, standardised
 from convscope.probe.address import Unit
-from convscope.probe.ascent import PAINTS, PRESETS, Advance, Ascent, Climb, Measure, ascend
+from convscope.probe.ascent import PAINTS, PRESETS, Advance, Ascent, Climb, ascend
 from convscope.probe.looks import colourfulness, resemblance
 from convscope.probe.record import run
 from convscope.probe.spectrum import bands, centroid, power
@@ -265,7 +265,8 @@ class _Climber:
     def __call__(self, targets: Sequence[Target], base: Tensor, start: Start, seed: int, advance: Advance) -> Climb:
         self._check(targets)
         base, detail, climbs = base.to(self.place), None, []
-        measure = self._measure(targets)
+        weighed = self.convolutions if self.how.activity else ()
+        measure = measured(self.module, self.graph, targets, weighed)
         for size, paint in zip(self.sizes, self.paints, strict=True):
             ground = _resized(base, size)
             z = paint.variables(ground if detail is None else ground + _resized(detail, size))
@@ -277,23 +278,6 @@ class _Climber:
             detail = climbs[-1].pictures - ground
         history = {name: torch.cat([each.history[name] for each in climbs], 1) for name in climbs[0].history}
         return replace(climbs[-1], pictures=climbs[-1].pictures.cpu(), history=history)
-
-    def _measure(self, targets: Sequence[Target]) -> Measure:
-        layer, classes = targets[0].layer, targets[0].layer == output_layer(self.graph)
-        weighed = self.convolutions if self.how.activity else []
-
-        def measure(x: Tensor) -> dict[str, Tensor]:
-            outputs = run(self.module, x, dict.fromkeys([layer, *weighed], _kept), times=self.graph.times)
-            output = outputs[layer]
-            found = {"score": torch.stack([target.score(row) for target, row in zip(targets, output, strict=True)])}
-            if classes and output.dim() == 2:
-                chances = output.detach().softmax(1)
-                found["probability"] = torch.stack([t.score(row) for t, row in zip(targets, chances, strict=True)])
-            if weighed:
-                found["activity"] = torch.stack([outputs[name].abs().flatten(1).mean(1) for name in weighed]).sum(0)
-            return found
-
-        return measure
 
     def _check(self, targets: Sequence[Target]) -> None:
         """Raise ArgumentError unless the layer can be had from pictures of every size to go through."""
@@ -333,11 +317,6 @@ def _of_any_size(module: nn.Module) -> nn.Module:
         module = copy.copy(module)
         module.architecture = {**module.architecture, "features_only": True}
     return module
-
-
-def _kept(output: Tensor) -> Tensor:
-    """A layer's output, out of reach of operations in place."""
-    return output.clone()
 
 
 def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:

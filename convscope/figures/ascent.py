@@ -59,7 +59,7 @@ def ascent_facts(net: Network, unit: Unit, x: Tensor, steps: int, step: float) -
         values.append(float(value.detach()))
         sizes.append(size)
         pictures[str(number)] = net.transform.picture(x[0].float())
-        pictures.setdefault("gradient", display(gradient[0], contrast="percentile"))
+        pictures.setdefault("gradient", display(gradient[0]))
         x = x + step * _unit_scale(net) * gradient / max(size, 1e-12)
     facts = {"network": net.name, "unit": str(unit), "steps": steps, "step": step}
     return facts | {"values": values, "gradient_rms": sizes}, pictures

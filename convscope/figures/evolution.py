@@ -86,7 +86,7 @@ def _block(
 def _row(found: Evolution, layer: str, row: int, place_in_layer: int, patches: bool) -> list[Pixels | None]:
     alive = found.alive[row].tolist()
     tiles = found.projections[layer][place_in_layer]
-    shown = [display(tile, contrast="percentile") if fires else None for tile, fires in zip(tiles, alive, strict=True)]
+    shown = [display(tile) if fires else None for tile, fires in zip(tiles, alive, strict=True)]
     if not patches:
         return shown
     pictures = [patch.numpy() for patch in found.patches[layer][place_in_layer]]

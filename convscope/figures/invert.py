@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convscope.experiments.invert import Inverse, Inversion
 from convscope.figures.grid import FAINT, canvas, chart, fitted, heading, place
-from convscope.figures.maximize import pixels_of
+from convscope.figures.maximize import pixels
 from convscope.figures.svg import ACCENT, COOL
 from convscope.models.network import Network
 
@@ -44,7 +44,7 @@ def invert(
     heading(figure, f"What is left of a picture{where}", LEFT, 28)
     for n in range(count):
         top = HEAD + n * lines * pitch
-        original = fitted(pixels_of(network, found.originals[n]), SIDE)
+        original = fitted(pixels(network, found.originals[n]), SIDE)
         place(figure, original, LEFT, top, title="" if n else "the picture")
         if second:
             words = " and ".join(["decoded"] * decoded + ["glyphs"] * drawn)
@@ -59,12 +59,12 @@ def _column(
     figure: Figure, network: Network, made: Inverse, n: int, where: tuple[float, float], pitch: int, titled: bool
 ) -> None:
     left, top = where
-    shown = pixels_of(network, made.pictures[0, n])
+    shown = pixels(network, made.pictures[0, n])
     shown = _stretched(shown) if made.kind == "descriptor" else shown
     place(figure, fitted(shown, SIDE), left, top, title=made.source if titled else "")
     heading(figure, f"error {float(made.error[0, n]):.2g}", left, top + SIDE + 13, size=8, colour=COOL)
     if made.decoded is not None and made.decoded_error is not None:
-        decoded = pixels_of(network, made.decoded[n])
+        decoded = pixels(network, made.decoded[n])
         place(figure, fitted(decoded, SIDE), left, top + pitch)
         words = f"error {float(made.decoded_error[n]):.2g}"
         heading(figure, words, left, top + pitch + SIDE + 13, size=8, colour=ACCENT)

@@ -49,7 +49,7 @@ def maximize(
         line, column = divmod(row, each) if compared or each > 1 else divmod(row, columns)
         left, top = LEFT + (column + compared) * across, HEAD + 18 + line * down
         if compared and column == 0 and found.originals is not None:
-            original = pixels_of(network, found.originals[row])
+            original = pixels(network, found.originals[row])
             place(figure, fitted(original, side), LEFT, top, title=f"{found.targets[row].name}: a picture")
         tile = _tile(network, found, row, display)
         place(figure, fitted(tile, side), left, top, title=_title(found, row, each > 1, compared))
@@ -75,10 +75,10 @@ def _tile(network: Network, found: Optima, row: int, display: Display) -> Pixels
         return np.full((1, 1, 3), rgb(EMPTY), np.uint8)
     if display == "auto":
         return found.shown[row].numpy()
-    return standardised(picture) if display == "standardised" else pixels_of(network, picture)
+    return standardised(picture) if display == "standardised" else pixels(network, picture)
 
 
-def pixels_of(network: Network, picture: Tensor) -> Pixels:
+def pixels(network: Network, picture: Tensor) -> Pixels:
     """A picture (C, H, W) in network space, of any size, as (H, W, 3)."""
     size = (picture.shape[1], picture.shape[2])
     mean, std = (sized(network.transform.cropped(t), size) for t in (network.mean, network.std))

@@ -25,7 +25,7 @@ def project(
     network: Network,
     found: Projection,
     *,
-    contrast: Annotated[Contrast, "what becomes full contrast"] = "max",
+    contrast: Annotated[Contrast, "what becomes full contrast"] = "percentile",
     shown: Annotated[Shown, "projections with their signs, or the largest size over the colours"] = "signed",
 ) -> Figure:
     """A row for each unit: the picture, what the unit sees of it, and its projections by unpooling (V2, V5).
@@ -57,7 +57,7 @@ def project(
     return figure
 
 
-def saliency(pixels: torch.Tensor, *, contrast: Contrast = "max") -> Pixels:
+def saliency(pixels: torch.Tensor, *, contrast: Contrast = "percentile") -> Pixels:
     """The largest |value| over the channels of (C, H, W), as (H, W, 3) from black at 0 (METHODS A2)."""
     shown = display(pixels.abs().amax(0, keepdim=True), contrast=contrast).astype(np.int16)
     return ((shown - 128).clip(0) * 255 // 127).astype(np.uint8)

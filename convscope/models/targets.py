@@ -6,13 +6,17 @@ targets(network, ["relu5:42", "relu3:7@2,2", "stop_sign", "relu4"])
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
 from convscope.probe.address import Unit, parse
+from convscope.probe.ascent import Measure
 from convscope.probe.graph import Graph
+from convscope.probe.record import run
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,50 @@ def targets(network: Network, names: Sequence[str | Unit] | str | Unit) -> list[
 def output_layer(graph: Graph) -> str | None:
     """The layer whose output is the network's own."""
     return next((name for name, index in graph.taps.items() if index == graph.output), None)
+
+
+def class_number(name: str | int, classes: Sequence[str], count: int, argument: str) -> int:
+    """A class of `count` by name or number. Raises ArgumentError for `argument`, with the nearest names."""
+    if name in classes:
+        return classes.index(str(name))
+    if str(name).isdigit() and int(name) < count:
+        return int(name)
+    near = get_close_matches(str(name), classes, 3, 0.5)
+    named = f"no such class; the nearest are {', '.join(near)}" if near else f"expected a class, or 0 to {count - 1}"
+    raise ArgumentError(argument, name, named)
+
+
+def folder_class(picture: object, classes: Sequence[str]) -> int | None:
+    """The class that a file's folder is named after, if it is one."""
+    folder = Path(picture).absolute().parent.name if isinstance(picture, str | Path) else ""
+    return classes.index(folder) if folder in classes else None
+
+
+def measured(module: nn.Module, graph: Graph, targets: Sequence[Target], weighed: Sequence[str] = ()) -> Measure:
+    """What an ascent measures of pictures, a row for each of `targets`, all of one layer; one alone serves any rows.
+
+    "score"; of classes their "probability"; with `weighed` layers "activity", the mean size of their outputs, summed.
+    """
+    layer, classes = targets[0].layer, targets[0].layer == output_layer(graph)
+
+    def measure(x: Tensor) -> dict[str, Tensor]:
+        outputs = run(module, x, dict.fromkeys([layer, *weighed], _kept), times=graph.times)
+        output = outputs[layer]
+        each = list(targets) * (len(output) if len(targets) == 1 else 1)
+        found = {"score": torch.stack([target.score(row) for target, row in zip(each, output, strict=True)])}
+        if classes and output.dim() == 2:
+            chances = output.detach().softmax(1)
+            found["probability"] = torch.stack([t.score(row) for t, row in zip(each, chances, strict=True)])
+        if weighed:
+            found["activity"] = torch.stack([outputs[name].abs().flatten(1).mean(1) for name in weighed]).sum(0)
+        return found
+
+    return measure
+
+
+def _kept(output: Tensor) -> Tensor:
+    """A layer's output, out of reach of operations in place."""
+    return output.clone()
 
 
 def _target(network: Network, graph: Graph, name: str | Unit) -> Target:

@@ -91,7 +91,7 @@ class Boxes:
         return spatial[0].length, spatial[1].length
 
     def _grouped(self) -> list[Group]:
-        weights = np.array([_weights(self.graph.nodes[n]) for n in self.nodes], float)
+        weights = np.array([weights_of(self.graph.nodes[n]) for n in self.nodes], float)
         channels = np.array([prod(self.graph.nodes[n].shape[1:]) / prod(self.lengths(n)) for n in self.nodes])
         sizes, labels = [], []
         for low, high, which in zip(self.low, self.high, self.which, strict=True):
@@ -115,7 +115,7 @@ class Boxes:
         """Multiplications of convolutions and linear layers that the changed boxes ask for, an occluder on average."""
         areas = prod((high - low)[which] for low, high, which in zip(self.low, self.high, self.which, strict=True))
         mean: Any = np.asarray(areas).mean(0)  # (K,)
-        windowed = sum(float(a) * _weights(self.graph.nodes[n]) for a, n in zip(mean, self.nodes, strict=True))
+        windowed = sum(float(a) * weights_of(self.graph.nodes[n]) for a, n in zip(mean, self.nodes, strict=True))
         known = set(self.nodes)
         return windowed + sum(multiplications(self.graph.nodes[n]) for n in self.needed if n not in known)
 
@@ -165,7 +165,7 @@ def merged(
         labels[axis][labels[axis] > gone] -= 1
 
 
-def _weights(node: Node) -> int:
+def weights_of(node: Node) -> int:
     """Multiplications for one place of a node's map."""
     return int(argument(node, 1, "weight").numel()) if node.op in {"conv2d", "linear"} else 0
 
@@ -173,4 +173,4 @@ def _weights(node: Node) -> int:
 def multiplications(node: Node) -> float:
     """Multiplications of a convolution or linear layer on one whole picture."""
     places = node.shape[2:] if node.op == "conv2d" else node.shape[1:-1]
-    return float(_weights(node)) * prod(places)
+    return float(weights_of(node)) * prod(places)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -115,7 +115,7 @@ class Node:
     shape: tuple[int, ...]
     part: int | None = None
 
-    @property
+    @cached_property
     def inputs(self) -> list[int]:
         """The nodes this one reads, in the order of its arguments."""
         return [leaf.node for leaf in _leaves((self.args, self.kwargs)) if isinstance(leaf, Ref)]

@@ -17,13 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscope.errors import NetworkError
-from convscope.probe.boxes import Boxes, Group, reaches
+from convscope.probe.boxes import Boxes, Group, reaches, weights_of
 from convscope.probe.geometry import Kernel, Spatial, argument
 from convscope.probe.graph import INPUT, Graph, Node, trace
 from convscope.probe.local import SLIDES, beyond, cut, local
 
 WINDOWS = 32 * 2**20  # bytes of the largest windows of a batch: larger ones only cost cache misses
-PENDING = 256 * 2**20  # bytes of maps put together for what is global, at a time
+PENDING = 256 * 2**20  # bytes of maps put together at a time, for global operations with
+HEAVY = 2**21  # so many weights that reading them for each batch would take long
 WHOLE = 32  # whole pictures at a time
 
 
@@ -49,8 +50,9 @@ class Incremental:
 
     `module` in evaluation mode; `graph` and `axes`: its traced pass and geometry for pictures of this size; `picture`
     (1, C, H, W) in network space; `channels`: {layer: channel} whose map is wanted; `output`: whether the network's
-    outputs are. `outputs` (1, K) and `maps` {layer: (1, h, w)} are those of the uncovered picture. Kept warm, it
-    answers for any box. Raises LayerError, and NetworkError for a network that fails.
+    outputs are; `whole`: every covered picture runs through all of the network. `outputs` (1, K) and `maps`
+    {layer: (1, h, w)} are those of the uncovered picture. Kept warm, it answers for any box. Raises LayerError, and
+    NetworkError for a network that fails.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Incremental:
         picture: Tensor,
         channels: Mapping[str, int],
         output: bool = True,
+        whole: bool = False,
     ) -> None:
         self.module, self.graph, self.axes = module, graph, axes
         self.picture = picture.contiguous(memory_format=torch.channels_last)
@@ -78,7 +81,7 @@ class Incremental:
         with torch.no_grad():
             _, self.cached = trace(module, self.picture, sources | set(self.frontier) | self.wanted)
         self.padded: dict[tuple[object, ...], Tensor] = {}
-        self.replays = self._replays()
+        self.replays = not whole and self._replays()
 
     @property
     def outputs(self) -> Tensor | None:
@@ -128,10 +131,11 @@ class Incremental:
         boxes = boxes or self.boxes(occluders)
         pending: list[tuple[Tensor, dict[int, Tensor]]] = []
         size = sum(prod(self.cached[n].shape) for n in self.frontier) * self.picture.element_size()
+        light = sum(weights_of(self.graph.nodes[n]) for n in self.globals) < HEAVY
         for group in boxes.groups:
             for part in self._split(boxes, group):
                 pending.append((torch.from_numpy(part.members), self._windowed(boxes, part, cover, occluders)))
-                if size * sum(len(rows) for rows, _ in pending) > PENDING:
+                if light or size * sum(len(rows) for rows, _ in pending) > PENDING:
                     yield self._finished(pending)
                     pending = []
         if pending:
@@ -245,8 +249,8 @@ class Incremental:
         return torch.where(mask, other, plain).contiguous(memory_format=torch.channels_last)
 
     def _finished(self, pending: Sequence[tuple[Tensor, dict[int, Tensor]]]) -> tuple[Tensor, dict[int, Tensor]]:
-        rows = torch.cat([rows for rows, _ in pending])
-        values = {n: torch.cat([found[n] for _, found in pending]) for n in self.frontier}
+        rows = _stacked([rows for rows, _ in pending])
+        values = {n: _stacked([found[n] for _, found in pending]) for n in self.frontier}
         return rows, self._rest(values)
 
     def _rest(self, values: dict[int, Tensor]) -> dict[int, Tensor]:
@@ -264,7 +268,7 @@ class Incremental:
                 else:
                     known[index] = node(known)
             parts.append({n: known[n] for n in self.wanted})
-        return {n: torch.cat([part[n] for part in parts]) for n in self.wanted}
+        return {n: _stacked([part[n] for part in parts]) for n in self.wanted}
 
     def _replays(self) -> bool:
         """Whether what is global can be evaluated node by node on several pictures at once."""
@@ -291,6 +295,11 @@ class Incremental:
         spatial = self.axes[index]
         assert spatial is not None
         return spatial[0].length, spatial[1].length
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """One below the other; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def paste(into: Tensor, windows: Tensor, places: Tensor) -> None:

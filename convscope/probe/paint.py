@@ -58,6 +58,24 @@ class Pixels(Paint):
         return z / (255 * self.std)
 
 
+class Boxed(Pixels):
+    """z (N, C, h, w): the pixels, as `levels`, of a box (top, left, bottom, right; exclusive); the mean outside it."""
+
+    def __init__(self, size: tuple[int, int], mean: Tensor, std: Tensor, box: tuple[int, int, int, int]) -> None:
+        super().__init__(size, mean, std)
+        self.box = box
+
+    def variables(self, x: Tensor) -> Tensor:
+        """See `Paint`; what lies outside the box is lost."""
+        top, left, bottom, right = self.box
+        return super().variables(x)[:, :, top:bottom, left:right]
+
+    def picture(self, z: Tensor) -> Tensor:
+        """See `Paint`."""
+        (top, left, bottom, right), (height, width) = self.box, self.size
+        return super().picture(F.pad(z, (left, width - right, top, height - bottom)))
+
+
 class Fourier(Paint):
     """z (N, C, H, W//2 + 1, 2): real and imaginary parts of a spectrum whose amplitudes fall as 1/frequency, as those
     of natural pictures do, of decorrelated colours; a logistic function keeps pixels inside what a picture can hold.

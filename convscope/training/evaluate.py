@@ -4,7 +4,8 @@ Knows nothing of training.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from convscope.progress import progress, silenced
 from convscope.training.choose import Exclude, choose
 
 CROPS = {"centre": 1, "ten": 10}
+CENTRE = 4  # the place of the centre crop among the ten
 TINY = 1e-30  # below any softmax output that matters; keeps a geometric mean from taking the logarithm of 0
 
 
@@ -26,7 +28,9 @@ class Evaluation:
 
     `probabilities` (N, classes) float32 and `labels` (N,) int64 in the order of the pictures that could be read;
     `errors` k -> share of pictures, in per cent, whose label is not among the k likeliest; `accuracy` the mean over
-    classes of the share, in per cent, that is right (E0); `per_class` that share by name; `skipped` path -> reason.
+    classes of the share, in per cent, that is right (E0); `per_class` that share by name; `skipped` path -> reason;
+    `centre` what the centre crops alone give, where ten were asked for; `members` of an ensemble: name and the same of
+    each alone.
     """
 
     probabilities: Tensor
@@ -36,6 +40,29 @@ class Evaluation:
     accuracy: float
     per_class: dict[str, float]
     skipped: dict[str, str]
+    centre: Self | None = None
+    members: tuple[tuple[str, Self], ...] = ()
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """Flat records of the errors and accuracies, in per cent: of the members, and of the whole under `name`.
+
+        `class` is None but for the accuracies of single classes, which only the whole has.
+        """
+        alone = [row for member, found in self.members for row in found._totals(member)]
+        own = {"network": name, "crops": self._crops, "measure": "accuracy"}
+        classes = [own | {"class": each, "value": value} for each, value in self.per_class.items()]
+        return [*alone, *self._totals(name), *classes]
+
+    @property
+    def _crops(self) -> str:
+        return "centre" if self.centre is None else "ten"
+
+    def _totals(self, name: str) -> list[dict[str, Any]]:
+        """The records of the centre crop, where it was looked at beside the ten, and of all crops."""
+        measured = [*((f"top-{k} error", error) for k, error in self.errors.items()), ("accuracy", self.accuracy)]
+        own: dict[str, Any] = {"network": name, "crops": self._crops}
+        rows = [own | {"measure": measure, "class": None, "value": value} for measure, value in measured]
+        return rows if self.centre is None else [*self.centre._totals(name), *rows]
 
 
 def hits(scores: Tensor, labels: Tensor, k: int) -> Tensor:
@@ -85,7 +112,7 @@ def evaluate(
     Args:
         networks: one, or the members of an ensemble; members must name the same classes in the same order.
         pictures: what `convscope.images` takes, with classes; those of the network are found by name.
-        crops: "centre", or "ten", whose probabilities are averaged (METHODS T2).
+        crops: "centre", or "ten", whose probabilities are averaged (METHODS T2); the centre's alone are told too.
         combine_by: "mean" or "geometric", over the members.
         k: the errors wanted; by default top-1, and top-5 where there are five classes.
         exclude, per_class, test_cap, split_seed: as in `train`; with `per_class` only the held-out part counts.
@@ -107,7 +134,19 @@ def evaluate(
     with silenced(quiet):
         tables = [_probabilities(net, chosen, crops, batch_size, device, dtype) for net in members]
     seen = [index for index in range(len(chosen)) if index not in chosen.skipped]
-    return score(combine(tables, combine_by), targets[seen], classes, k, _named(chosen))
+
+    def scored(chosen_tables: Sequence[Tensor]) -> Evaluation:
+        ways = [
+            score(combine(table, combine_by), targets[seen], classes, k, _named(chosen))
+            for table in zip(*chosen_tables, strict=True)
+        ]
+        return ways[0] if len(ways) == 1 else replace(ways[0], centre=ways[1])
+
+    found = scored(tables)
+    if len(members) == 1:
+        return found
+    alone = zip(_names(members), map(scored, ([table] for table in tables)), strict=True)
+    return replace(found, members=tuple(alone))
 
 
 def score(
@@ -130,6 +169,12 @@ def score(
     return Evaluation(probabilities, labels, tuple(classes), errors, accuracy, per_class, dict(skipped or {}))
 
 
+def _names(members: Sequence[Network]) -> list[str]:
+    """The members' names; where several have the same, numbered."""
+    names = [network.name for network in members]
+    return [name if names.count(name) == 1 else f"{name} ({k})" for k, name in enumerate(names, 1)]
+
+
 def _named(pictures: Pictures) -> dict[str, str]:
     return {pictures.paths[index]: reason for index, reason in sorted(pictures.skipped.items())}
 
@@ -139,7 +184,9 @@ def _targets(members: Sequence[Network], pictures: Pictures) -> tuple[tuple[str,
     first, *others = members
     for other in others:
         if other.classes != first.classes:
-            raise DataError(f"{other.name} names other classes, or in another order, than {first.name}")
+            raise DataError(
+                f"{other.name} has other classes, or in another order, than {first.name}: {_apart(other, first)}"
+            )
     own = pictures.classes or ()
     if first.classes is None:
         return own, torch.tensor(pictures.labels)
@@ -148,6 +195,17 @@ def _targets(members: Sequence[Network], pictures: Pictures) -> tuple[tuple[str,
         raise DataError(f"{first.name} has no class {unknown[0]!r}, one of {len(unknown)} it does not know")
     place = torch.tensor([first.classes.index(name) for name in own])
     return first.classes, place[torch.tensor(pictures.labels)]
+
+
+def _apart(network: Network, first: Network) -> str:
+    """Where the classes of two networks first part."""
+    have, need = network.classes or (), first.classes or ()
+    if not have or not need:
+        return f"{(network if need else first).name} names none"
+    place = next((k for k, (a, b) in enumerate(zip(have, need, strict=False)) if a != b), None)
+    if place is None:
+        return f"it has {len(have)}, expected {len(need)}"
+    return f"class {place} is {have[place]!r}, expected {need[place]!r}"
 
 
 @torch.inference_mode()
@@ -159,7 +217,7 @@ def _probabilities(
     device: str | torch.device | None,
     dtype: torch.dtype | None,
 ) -> Tensor:
-    """Softmax outputs (N, C) on the CPU, averaged over the crops."""
+    """Softmax outputs on the CPU, (1, N, C); for ten crops (2, N, C): their mean, and those of the centre."""
     module, place, count = network.working(device, dtype), resolve(device), CROPS[crops]
     channels = network.input_size[0]
     if count > 1 and pictures.tensors:
@@ -173,8 +231,10 @@ def _probabilities(
             inputs = batch.inputs.reshape(-1, channels, *batch.inputs.shape[2:])
             inputs = network.inputs(inputs).to(place, dtype, memory_format=torch.channels_last)
             outputs = module(inputs).float().softmax(1).cpu()
-            rows.append(outputs.reshape(-1, count, outputs.shape[1]).mean(1))
+            outputs = outputs.reshape(-1, count, outputs.shape[1])
+            ways = [outputs.mean(1), outputs[:, CENTRE]] if count > 1 else [outputs[:, 0]]
+            rows.append(torch.stack(ways))
             advance(len(batch.indices))
     if not rows:
         raise DataError(f"none of the {len(pictures)} pictures of {pictures.name} can be read")
-    return torch.cat(rows)
+    return torch.cat(rows, 1)

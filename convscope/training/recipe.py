@@ -4,6 +4,7 @@ Knows neither Lightning nor pictures. `PAPER` is Zeiler and Fergus' recipe; `SCA
 `M5` is for the student convnets (METHODS M5, M6).
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -154,6 +155,23 @@ def named(name: str, base: str = "zfnet") -> Recipe:
         raise ArgumentError("recipe", name, f"expected one of {', '.join(RECIPES)}")
     recipe = RECIPES[name]
     return replace(recipe, weight_decay=5e-4) if base == "alexnet" else recipe
+
+
+def assigned(changes: Sequence[str], argument: str) -> dict[str, Any]:
+    """NAME=VALUE pairs by name; a value is read as JSON, or as it stands where it is none.
+
+    Raises ArgumentError, naming `argument`, for one without an equals sign.
+    """
+    settings = {}
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals:
+            raise ArgumentError(argument, change, "expected NAME=VALUE, as lr=0.03")
+        try:
+            settings[name.replace("-", "_")] = json.loads(value)
+        except ValueError:
+            settings[name.replace("-", "_")] = value
+    return settings
 
 
 def cosine(elapsed: float, *, lr: float, lr_min: float = 0.0, cycle: float, cycle_mult: float = 1.0) -> float:

@@ -11,21 +11,50 @@ from torch import nn
 import convscope
 from convscope.models.network import Network
 
+FEW = ("inline_skate", "metronome")  # classes of the gallery with fewer than three pictures
+
 
 @dataclass(frozen=True)
 class Case:
     """`run` calls the public function; `arguments` are those of the command, NETWORK and `-o OUT` apart;
     `mistakes`: what to replace in them, {place: wrong value}, and a word of the error. Without `network` the command
-    takes none: RUN is a training's folder.
+    takes none: RUN is a training's folder. named: the network that the result is about.
     """
 
     run: Callable[[Network, Path], Any]
     arguments: Sequence[str]
     mistakes: Sequence[tuple[dict[int, str], str]] = field(default=())
     network: bool = True
+    named: str = "careless"
 
 
 CASES = {
+    "ablate": Case(
+        lambda net, picture: convscope.ablate("digits", variants=["m5:maps=[4]"], per_class=2, epochs=1, device="cpu"),
+        ["digits", "--variants", "m5:maps=[4]", "--variants", "m5:maps=[2]", "--per-class", "2", "--epochs", "1"],
+        [
+            ({0: "nowhere"}, "nowhere"),
+            ({0: "gallery", 5: "--validation", 6: "digits"}, "other classes"),
+            ({2: "m7"}, "variants is 'm7': expected one of alexnet"),
+            ({2: "m5:remove=[3]"}, "no such settings"),
+            ({2: "m5:maps"}, "expected NAME=VALUE"),
+            ({4: "m5:maps=[0]"}, "maps"),
+            ({3: "--side", 4: "2"}, "would be empty"),
+            ({3: "--seeds", 4: "0"}, "seeds is 0"),
+            ({3: "--repeated", 4: "m6"}, "expected of the variants"),
+            ({3: "--width", 4: "0"}, "width is 0.0"),
+            ({3: "--units", 4: "nan"}, "units is nan"),
+            ({3: "--sample", 4: "0"}, "sample is 0"),
+            ({3: "--settings", 4: "lr=-1"}, "lr is -1"),
+            ({3: "--settings", 4: "rate=1"}, "rate"),
+            ({3: "--recipe", 4: "mine"}, "recipe is 'mine'"),
+            ({5: "--epochs"}, "expected pictures to measure on"),
+            ({6: "178"}, "class '0' has 178 pictures, need 179"),
+            ({8: "0"}, "epochs is 0"),
+        ],
+        network=False,
+        named="m5:maps=[4]",
+    ),
     "activations": Case(
         lambda net, picture: convscope.activations(net, picture, layers=["conv", "rectified"]),
         ["PICTURE", "--layers", "relu"],
@@ -46,6 +75,21 @@ CASES = {
             ({5: "0"}, "draws is 0"),
             ({2: "--fill", 3: "red"}, "fill"),
             ({2: "--layers", 3: "rleu"}, "the nearest are relu"),
+        ],
+    ),
+    "curvature": Case(
+        lambda net, picture: convscope.curvature(net, ["conv:3", "conv:2@0,1"], steps=60, krylov=4, count=1),
+        ["relu:3", "--steps", "3", "--krylov", "4", "--count", "1"],
+        [
+            ({0: "rleu:3"}, "the nearest are relu"),
+            ({0: "relu:99"}, "channels 0 to 5"),
+            ({2: "0"}, "steps is 0"),
+            ({4: "1"}, "krylov is 1"),
+            ({1: "--norm", 2: "0"}, "norm is 0.0"),
+            ({1: "--beta", 2: "-1"}, "beta is -1.0"),
+            ({1: "--way", 2: "guess"}, "guess"),
+            ({1: "--picture", 2: "none.png"}, "none.png"),
+            ({1: "--picture", 2: "no-picture.png"}, "no-picture.png"),
         ],
     ),
     "dissect": Case(
@@ -111,6 +155,24 @@ CASES = {
             ({0: "no-picture.png"}, "no-picture.png"),
         ],
     ),
+    "linear_probe": Case(
+        lambda net, picture: convscope.linear_probe(
+            net, "gallery", exclude=FEW, train=2, folds=2, layers=["relu"], classifiers=["svm"]
+        ),
+        ["gallery", "--train", "1", "--folds", "1", "--layers", "rectified", "--classifiers", "svm"]
+        + [word for name in FEW for word in ("--exclude", name)],
+        [
+            ({0: "none"}, "none"),
+            ({0: "PICTURE"}, "has no classes"),
+            ({2: "0"}, "train is 0"),
+            ({2: "3"}, "has 3 pictures, need 4"),
+            ({4: "0"}, "folds is 0"),
+            ({6: "rleu"}, "the nearest are relu"),
+            ({8: "tree"}, "expected svm or softmax"),
+            ({10: "unicorn"}, "no such file with a list"),
+            ({3: "--test-cap", 4: "0"}, "test_cap is 0"),
+        ],
+    ),
     "maximize": Case(
         lambda net, picture: convscope.maximize(net, ["relu:3", "last:2@1,1", "rectified"], picture=picture, steps=2),
         ["relu:3", "--steps", "2", "--picture", "PICTURE"],
@@ -125,6 +187,22 @@ CASES = {
             ({3: "--start", 4: "class-mean"}, "needs images"),
             ({4: "none.png"}, "none.png"),
             ({4: "no-picture.png"}, "no-picture.png"),
+        ],
+    ),
+    "occlude": Case(
+        lambda net, picture: convscope.occlude(net, picture, size=9, stride=9, layer="relu", gallery=picture),
+        ["PICTURE", "--size", "8", "--stride", "12", "--fill", "noise", "--gallery", "PICTURE"],
+        [
+            ({2: "0"}, "size is 0: expected at least 1 pixel"),
+            ({2: "33"}, "the picture is 32 x 32"),
+            ({4: "0"}, "stride is 0"),
+            ({6: "red"}, "expected grey, mean"),
+            ({5: "--mode", 6: "fast"}, "mode is 'fast'"),
+            ({5: "--layer", 6: "rleu"}, "the nearest are relu"),
+            ({5: "--target", 6: "cat"}, "gives no vector of scores"),
+            ({8: "nowhere"}, "images is 'nowhere'"),
+            ({0: "none.png"}, "none.png"),
+            ({0: "no-picture.png"}, "no-picture.png"),
         ],
     ),
     "project": Case(

@@ -78,7 +78,7 @@ def test_the_result_is_in_its_schema(name: str, desk: Path) -> None:
     assert main([*command(name), "-o", "out"]) == 0
     result = results.read(desk / "out")
     assert result.experiment == name
-    assert result.network["name"] == "careless"
+    assert result.network["name"] == CASES[name].named
     assert result.rows
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convscope.data.splits import per_class
+from convscope.data.splits import folds, parts, per_class
 from convscope.errors import ArgumentError, DataError
 
 LABELS = [0] * 40 + [1] * 90 + [2] * 31
@@ -65,3 +65,30 @@ def test_errors_name_class_have_and_need() -> None:
         per_class(LABELS, 0)
     with pytest.raises(ArgumentError, match="test_cap is 0"):
         per_class(LABELS, 5, 0)
+
+
+def test_folds_are_draws_of_their_own_and_the_first_is_that_of_the_seed() -> None:
+    found = folds(LABELS, 10, 5)
+    assert found[0] == per_class(LABELS, 10)
+    assert len({tuple(split.train) for split in [*found, *folds(LABELS, 10, 5, seed=1)]}) == 10
+    assert found == folds(LABELS, 10, 5)
+    for split in found:
+        assert not set(split.train) & set(split.test)
+    with pytest.raises(ArgumentError, match="folds is 0"):
+        folds(LABELS, 10, 0)
+
+
+@given(st.lists(st.integers(2, 9), min_size=2, max_size=4), st.integers(2, 6))
+def test_every_part_tests_once_with_its_share_of_each_class(sizes: list[int], count: int) -> None:
+    labels = [label for label, size in enumerate(sizes) for _ in range(size)]
+    found = parts(labels, count)
+    assert len(found) == min(count, *sizes)
+    assert sorted(place for split in found for place in split.test) == list(range(len(labels)))
+    for split in found:
+        assert sorted(split.train + split.test) == list(range(len(labels)))
+        held = [sum(labels[place] == label for place in split.test) for label in range(len(sizes))]
+        assert all(abs(have - size / len(found)) < 1 for have, size in zip(held, sizes, strict=True))
+
+
+def test_one_picture_of_a_class_cannot_be_held_out() -> None:
+    assert parts([0, 0, 0, 1], 5) == []

@@ -14,7 +14,15 @@ from convscope.models.network import Network
 from convscope.models.upconvnet import read
 from convscope.training.decoders import train_decoders
 
-FAST: dict[str, Any] = {"side": 16, "target": 16, "maps": (8, 8), "dense": 32, "accelerator": "cpu", "quiet": True, "batch_size": 8}
+FAST: dict[str, Any] = {
+    "side": 16,
+    "target": 16,
+    "maps": (8, 8),
+    "dense": 32,
+    "accelerator": "cpu",
+    "quiet": True,
+    "batch_size": 8,
+}
 
 
 @pytest.fixture

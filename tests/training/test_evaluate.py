@@ -11,6 +11,7 @@ from convscope.models.network import Network
 from convscope.models.variants import build
 from convscope.models.zfnet import initialise
 from convscope.training.evaluate import combine, evaluate, hits, score
+from convscope.training.published import TABLE2, table2
 
 CLASSES = ("class0", "class1", "class2")
 
@@ -61,6 +62,46 @@ def test_ten_crops_are_the_mean_of_their_probabilities(toy: Callable[..., Pictur
         assert torch.allclose(found.probabilities[index], expected, atol=1e-5)
 
 
+def test_the_centre_crop_is_told_beside_the_ten(toy: Callable[..., Pictures]) -> None:
+    network, pictures = member(1), toy(9)
+    ten, centre = (evaluate(network, pictures, crops=crops) for crops in ("ten", "centre"))
+    assert ten.centre is not None
+    assert torch.allclose(ten.centre.probabilities, centre.probabilities, atol=1e-6)
+    assert ten.centre.errors == centre.errors
+    assert centre.centre is None
+
+
+@pytest.mark.parametrize("crops", ["centre", "ten"])
+def test_members_are_measured_beside_their_ensemble(toy: Callable[..., Pictures], crops: str) -> None:
+    networks, pictures = [member(0), member(1), member(1)], toy(9)
+    found = evaluate(networks, pictures, crops=crops)
+    assert [name for name, _ in found.members] == ["member0", "member1 (2)", "member1 (3)"]
+    for network, (_, alone) in zip(networks, found.members, strict=True):
+        again = evaluate(network, pictures, crops=crops)
+        assert torch.equal(alone.probabilities, again.probabilities)
+        assert again.members == ()
+    expected = torch.stack([alone.probabilities for _, alone in found.members]).mean(0)
+    assert torch.allclose(found.probabilities, expected, atol=1e-6)
+    rows = found.rows("all")
+    ways = ["centre"] if crops == "centre" else ["centre", "ten"]
+    assert list(dict.fromkeys((row["network"], row["crops"]) for row in rows)) == [
+        (name, way) for name in ("member0", "member1 (2)", "member1 (3)", "all") for way in ways
+    ]
+    values = {(row["network"], row["crops"], row["measure"]): row["value"] for row in rows if row["class"] is None}
+    assert values["all", crops, "top-1 error"] == found.errors[1]
+    assert {row["class"]: row["value"] for row in rows if row["class"]} == found.per_class
+
+
+def test_what_the_paper_claims_of_its_table_follows_from_it() -> None:
+    one, five, six = (TABLE2[name] for name in ("ZFNet", "5 ZFNets (a)", "6 convnets (a) + (b)"))
+    assert TABLE2["Krizhevsky et al., 1 convnet"][1] - one[1] == pytest.approx(1.7)  # type: ignore[operator]
+    assert five[2] - six[2] == pytest.approx(0.5)  # type: ignore[operator]
+    assert min(row[2] for row in TABLE2.values() if row[2]) == six[2]
+    rows = table2()
+    assert {row["value"] for row in rows if row["network"] == "6 convnets (a) + (b)"} == {36.0, 14.7, 14.8}
+    assert all(row["value"] is not None for row in rows)
+
+
 @pytest.mark.parametrize("rule", ["mean", "geometric"])
 def test_ensembles(toy: Callable[..., Pictures], rule: str) -> None:
     one, two, pictures = member(0), member(1), toy(6)
@@ -83,8 +124,14 @@ def test_the_rules_of_combination() -> None:
 
 
 def test_members_that_name_other_classes_are_refused(toy: Callable[..., Pictures]) -> None:
-    with pytest.raises(DataError, match="another order"):
-        evaluate([member(0), member(1, CLASSES[::-1])], toy(6))
+    pictures = toy(6)
+    wrong = "member1 has other classes, or in another order, than member0: class 0 is 'class2', expected 'class0'"
+    with pytest.raises(DataError, match=wrong):
+        evaluate([member(0), member(1, CLASSES[::-1])], pictures)
+    with pytest.raises(DataError, match="member1 names none"):
+        evaluate([member(0), member(1, None)], pictures)
+    with pytest.raises(DataError, match="it has 4, expected 3"):
+        evaluate([member(0), member(1, (*CLASSES, "more"))], pictures)
 
 
 def test_labels_are_found_by_the_classes_names(toy: Callable[..., Pictures]) -> None:
