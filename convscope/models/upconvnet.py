@@ -125,8 +125,8 @@ def write(
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in decoders.state_dict().items()}
     kept = {name: tensor.half() if half and tensor.dim() else tensor for name, tensor in kept.items()}
     part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(serialised(kept, {"convscope": json.dumps(header, sort_keys=True)}))
+    try:  # keys are not sorted: the order of the layers is that of their weights
+        part.write_bytes(serialised(kept, {"convscope": json.dumps(header)}))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
