@@ -63,6 +63,7 @@ from convscope.probe.record import run
 
 DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the picture: legs and handles
+ATLAS, LOOK = DOCS.parent / "demo/atlas", "150?top=42&left=72&side=29"  # a turtle, a part of it hidden
 
 INVERTED = ["relu1", "relu2", "pool2", "relu4", "pool5", "relu7"]
 OPTIMA = ["relu1:0", "relu2:23", "relu2:33", "relu3:7", "relu5:42", "relu5:80", "stop_sign", "sunflower", "Leopards"]
@@ -147,11 +148,21 @@ def drawings() -> Figure:
     return figure
 
 
-def screenshot(page: Path, file: Path) -> None:
+def screenshot(address: str, file: Path, height: int = 860) -> None:
     """A page as a picture."""
-    window = ["--window-size=1280,860", "--hide-scrollbars"]
+    window = [f"--window-size=1280,{height}", "--hide-scrollbars", "--virtual-time-budget=3000"]
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", *window, f"--screenshot={file}"]
-    subprocess.run([*command, page.resolve().as_uri()], check=True, capture_output=True)
+    subprocess.run([*command, address], check=True, capture_output=True)
+
+
+def app_screenshot(file: Path, atlas: Path = ATLAS) -> None:
+    """A picture of the gallery under the lens of the app."""
+    command = ["convscope", "view", str(atlas), "--port", "0", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        home = server.stdout.readline().split()[0]
+        screenshot(f"{home}picture/{LOOK}", file, 900)
+        server.terminate()
 
 
 def main() -> None:
@@ -190,7 +201,8 @@ def main() -> None:
     drawings().savefig(DOCS / "images/drawn.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
     if PAGE.exists() and shutil.which("chromium"):
-        screenshot(PAGE, DOCS / "images/report.png")
+        screenshot(PAGE.resolve().as_uri(), DOCS / "images/report.png")
+        app_screenshot(DOCS / "images/view.png")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ PAGES = [
     "docs/occlude.md",
     "docs/project.md",
     "docs/atlas.md",
+    "docs/view.md",
     "docs/training.md",
     "docs/evolution.md",
 ]

@@ -200,7 +200,11 @@ def form(chosen: Experiment, given: Given, desk: Desk, errors: Mapping[str, str]
         command=command(chosen, given, desk),
         open=not reason,
         reason=reason,
-        apart=tuple(f"--{field.name.replace('_', '-')}" for field in folders if field.optional),
+        apart=tuple(
+            field.name.upper() if field.positional else f"--{field.name.replace('_', '-')}"
+            for field in folders
+            if field.optional
+        ),
     )
 
 
@@ -279,7 +283,8 @@ def command(chosen: Experiment, given: Given, desk: Desk) -> str:
         if field.kind == "network":
             words.append(desk.spec or desk.survey.info.spec or "NETWORK")
         elif field.positional:
-            words += texts or ([] if field.optional else [field.name.removesuffix("s").upper()])
+            unsaid = "IMAGES" if field.kind == "images" else field.name.removesuffix("s").upper()
+            words += texts or ([] if field.optional else [unsaid])
         elif field.kind == "flag":
             on = _on(texts, field)
             words += [] if on == bool(field.default) else [flag if on else f"--no-{flag[2:]}"]

@@ -32,7 +32,7 @@ FOLDER = "experiments"  # of an atlas
 SHOWN = 200  # rows of a table on a page
 CELLS = 6  # of a row on a feature map's page
 NAMES = ("unit", "target", "layer", "channel")  # columns that say which map a row is about
-CONCEPTS = ("concept", "label")  # columns of such a row that say what the map detects, unless `detector` is false
+CONCEPTS = ("concept", "label")  # columns of such a row that say what the map detects: the first that there is
 SHOWN_ROWS = "shown"  # an array (rows, height, width, 3) uint8: a picture of every row
 SEVERAL = 3  # values of one setting in a line
 AGAIN = 1.0  # seconds until the folders are looked at anew
@@ -142,8 +142,8 @@ def _mentions(found: Finding, folder: Path, rows: Sequence[Row]) -> Iterator[tup
     for unit, places in by_map.items():
         first = rows[places[0]]
         cells = tuple((key, value) for key, value in first.items() if key not in NAMES and value not in UNUSUAL)
-        concept = next((str(first[key]) for key in CONCEPTS if first.get(key)), None)
-        detects = None if first.get("detector") is False else concept
+        concept = next((first[key] for key in CONCEPTS if key in first), None)
+        detects = str(concept) if concept else None
         yield unit, Mention(found, len(places), cells[:CELLS], detects, places[0] if pictured else None)
 
 

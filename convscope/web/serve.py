@@ -10,6 +10,7 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -63,10 +64,9 @@ def view(
         config = uvicorn.Config(
             made, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE
         )
-        try:
+        with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
-        except KeyboardInterrupt:
-            announce("ended")
+        announce("ended")
 
 
 def live(atlas: Atlas, named: str | None = None) -> tuple[Network | None, str]:

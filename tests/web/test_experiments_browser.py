@@ -36,7 +36,7 @@ def fits(tab: Any) -> None:
         unnamed = "[...document.querySelectorAll('main img:not([alt]), main img[alt=\"\"]')].length"
         assert tab.evaluate(unnamed) == 0, tab.url
         controls = "[...document.querySelectorAll('main :is(input:not([type=hidden]), select, textarea, button)')]"
-        named = "e => !e.checkVisibility() || e.labels?.length || e.textContent.trim()"
+        named = "e => !e.checkVisibility() || e.ariaLabel || e.labels?.length || e.textContent.trim()"
         assert tab.evaluate(f"{controls}.every({named})"), tab.url
     tab.set_viewport_size(DESK)
 

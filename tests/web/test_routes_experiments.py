@@ -39,7 +39,7 @@ def kept(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
     optima = results.Result("maximize", network={"name": "tiny"}, rows=rows, settings={"targets": TARGETS})
     results.write(folder / "atlas" / FOLDER / "maximize" / "001", optima, arrays=arrays, figure=Figure())
     rows = [
-        {"layer": "relu2", "channel": channel, "label": NASTY, "iou": 0.1 * channel, "detector": channel == 8}
+        {"layer": "relu2", "channel": channel, "concept": NASTY if channel == 8 else None, "label": NASTY, "iou": 0.1}
         for channel in (7, 8)
     ]
     results.write(folder / "atlas" / FOLDER / "x", results.Result("redundancy", network={"name": "tiny"}, rows=rows))
@@ -213,7 +213,7 @@ def posts(found: Reader) -> set[str]:
 
 def test_experiments_are_put_to_the_picture_and_the_map_in_view(client: TestClient) -> None:
     under = page(client, "/picture/0?layer=relu2&channel=7&row=1&column=2")
-    ready = {"activations", "invariance", "maximize", "project"}
+    ready = {"activations", "invariance", "maximize", "occlude", "project"}
     assert ready <= posts(under)
     hidden = {(one["name"], one["value"]) for one in under.all("input") if one.get("type") == "hidden"}
     assert {("pictures", "0"), ("units", "relu2:7@1,2")} <= hidden
