@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from convscope.experiments.occlude import occlude
     from convscope.experiments.project import project
     from convscope.experiments.redundancy import redundancy
+    from convscope.experiments.transfer import transfer
     from convscope.models.catalog import load
     from convscope.models.network import Network
     from convscope.training.callbacks import Snapshots
@@ -69,6 +70,7 @@ __all__ = [
     "scan",
     "train",
     "train_decoders",
+    "transfer",
 ]
 
 _HOMES = {  # where each public name lives; tests/test_exports.py holds this to the imports above
@@ -100,6 +102,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "scan": "atlases.scan",
     "train": "training.run",
     "train_decoders": "training.decoders",
+    "transfer": "experiments.transfer",
 }
 
 

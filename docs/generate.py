@@ -35,6 +35,7 @@ from convscope import (
     project,
     redundancy,
     train,
+    transfer,
 )
 from convscope.cli import app
 from convscope.commands import command as complete
@@ -59,6 +60,7 @@ from convscope.figures.occlude import occlude as draw_occlusion
 from convscope.figures.project import project as draw_projection
 from convscope.figures.redundancy import redundancy as draw_redundancy
 from convscope.figures.schematics import schematics
+from convscope.figures.transfer import transfer as draw_transfer
 from convscope.probe.record import run
 
 DOCS = Path(__file__).parent
@@ -184,6 +186,8 @@ def main() -> None:
     probed = linear_probe(net, gallery, exclude=FEW, train=2, folds=3)
     draw_layers(net, probed).savefig(DOCS / "images/linear-probe.png", format="png")
     smaller().savefig(DOCS / "images/ablate.png", format="png")
+    learnt = transfer(net, gallery, exclude=FEW, train=[1, 2], folds=3)
+    draw_transfer(net, learnt).savefig(DOCS / "images/transfer.png", format="png")
     three = [GALLERY / file.removeprefix("gallery/") for file in SEEN]
     draw_occlusion(net, occlude(net, three, gallery=gallery)).savefig(DOCS / "images/occlude.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")

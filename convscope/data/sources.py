@@ -13,14 +13,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from convscope.data import protocols
 from convscope.errors import ArgumentError, DataError, PictureError
 from convscope.pictures import Source, load_picture
 
@@ -37,7 +40,8 @@ class Pictures:
     """Pictures by index, with labels where there are any.
 
     `name`; `paths`, relative and sorted, or "name[i]"; `classes`, and `labels`, for every picture the place of its
-    class among them, or None; `tensors`: the items are float tensors, already in network space; `skip_bad`: broken
+    class among them, or None; `truth` (N, classes), where pictures may show several, 1 present, 0 absent, -1 only
+    difficult to see, else None; `tensors`: the items are float tensors, already in network space; `skip_bad`: broken
     pictures are left out of batches; `skipped`: index -> reason, filled as broken pictures are met.
     """
 
@@ -49,11 +53,13 @@ class Pictures:
         paths: Sequence[str] | None = None,
         labels: Sequence[int] | None = None,
         classes: Sequence[str] | None = None,
+        truth: NDArray[np.int8] | None = None,
         skip_bad: bool = True,
     ) -> None:
         self.name, self._items, self.skip_bad = name, items, skip_bad
         self.paths = list(paths) if paths is not None else [f"{name}[{i}]" for i in range(len(items))]
         self.classes = tuple(classes) if classes is not None else None
+        self.truth = truth
         self.skipped: dict[int, str] = {}
         self._labels = list(labels) if labels is not None else None
         first = _first(items)
@@ -129,6 +135,7 @@ class Pictures:
             paths=[self.paths[i] for i in chosen],
             labels=None if self._labels is None else [self._labels[i] for i in chosen],
             classes=self.classes,
+            truth=None if self.truth is None else self.truth[chosen],
             skip_bad=self.skip_bad,
         )
 
@@ -227,6 +234,8 @@ def images(source: object, *, skip_bad: bool = True) -> Pictures:
     - "torchvision:NAME@ROOT", a data set that torchvision finds in ROOT (nothing is downloaded);
     - "hf:NAME@SPLIT", a Hugging Face data set, its first picture column (needs the extra `datasets`); NAME may be a
       folder that `save_to_disk` wrote;
+    - "imagenet:ROOT@val", "caltech101:ROOT", "caltech256:ROOT", "voc2012:ROOT@val", "mnist:ROOT@test" or
+      "five:ROOT@test", data sets as their authors divide them, their counts checked (METHODS D1 to D6);
     - a torch or Hugging Face data set with a length. Items are pictures, or (picture, label); uint8 tensors are
       (C, H, W), float tensors (C, H, W) are taken as already in network space.
 
@@ -347,12 +356,15 @@ def _dataset(source: Any, name: str, skip_bad: bool) -> Pictures:
         paths=None if files is None else [_printable(os.path.relpath(file, source.root)) for file in files],
         labels=_labels(source),
         classes=_classes(source),
+        truth=getattr(source, "truth", None),
         skip_bad=skip_bad,
     )
 
 
 def _files(dataset: Any) -> list[Path] | None:
     """The files behind torchvision's folder data sets, which `load_picture` reads better than their loader."""
+    if isinstance(dataset, protocols.Listed):
+        return dataset.files
     folder = _optional("torchvision.datasets.folder")
     if not isinstance(dataset, folder.ImageFolder):
         return None
@@ -422,7 +434,11 @@ def _hugging_face(spec: str) -> Any:
         raise DataError(f"images is 'hf:{spec}': {reason or type(error).__name__}") from error
 
 
-SCHEMES: dict[str, Callable[[str], Any]] = {"torchvision": _torchvision, "hf": _hugging_face}
+SCHEMES: dict[str, Callable[[str], Any]] = {
+    "torchvision": _torchvision,
+    "hf": _hugging_face,
+    **{name: partial(protocols.read, name) for name in protocols.READERS},
+}
 
 
 class _HuggingFace(Sequence[Any]):

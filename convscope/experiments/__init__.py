@@ -15,4 +15,5 @@ EXPERIMENTS = {
     "occlude": "convscope.experiments.occlude",
     "project": "convscope.experiments.project",
     "redundancy": "convscope.experiments.redundancy",
+    "transfer": "convscope.experiments.transfer",
 }

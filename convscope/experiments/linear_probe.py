@@ -125,7 +125,7 @@ def linear_probe(
         for layer in chosen:
             found |= {(layer, kind): each for kind, each in measured(task, known[layer], splits, kinds, store).items()}
     sizes = {layer: known[layer].size for layer in chosen}
-    known_as = recognised(task.pictures)
+    known_as = recognised(len(task.pictures), len(task.pictures.classes or ()))
     return Probed(found, sizes, stages, train, task.classes, known_as, task.remarks(splits))
 
 

@@ -92,7 +92,8 @@ def _warm(slides: Slides, lens: Lens) -> None:
         images = slides.atlas.columns("pictures", ["image"])["image"]
         if len(images):
             lens.warm(slides[str(images[0])])
-        inquiries("", "", "picture", False)  # imports the experiments
+        if lens.network.spec:
+            inquiries("", "", "picture")  # imports the experiments, so that no reader waits for it
 
 
 def _stamp(atlas: Atlas) -> str:

@@ -46,10 +46,10 @@ def about(name: str) -> str:
     return re.sub(r"\s*\(METHODS [^)]*\)", "", first)
 
 
-def inquiries(picture: str, unit: str, of: Literal["picture", "unit"], runs: bool) -> tuple[Inquiry, ...]:
+def inquiries(picture: str, unit: str, of: Literal["picture", "unit"]) -> tuple[Inquiry, ...]:
     """The experiments that take a picture, or a unit, with the one in view in their forms.
 
-    An experiment is ready when it needs nothing else and there is a process that `runs` it.
+    An experiment is ready when it needs nothing else. Imports all of them, which takes seconds the first time.
     """
     found = []
     for name in EXPERIMENTS:
@@ -60,7 +60,7 @@ def inquiries(picture: str, unit: str, of: Literal["picture", "unit"], runs: boo
             continue
         wanted = [(field.name, picture) for field in pictures if of == "picture" or not field.optional]
         given = dict([*wanted, *((field.name, unit) for field in units)])
-        ready = runs and all(field.optional or field.name in given for field in inputs)
+        ready = all(field.optional or field.name in given for field in inputs)
         found.append(Inquiry(name, question(name), tuple(given.items()), ready))
     return tuple(found)
 

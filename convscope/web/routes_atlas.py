@@ -64,7 +64,7 @@ def router(survey: Survey, urls: Urls, shelf: Shelf, runs: bool = False) -> APIR
     def mapped(name: str, channel: int) -> bytes:
         page = pages.feature_map(survey, atlas[name, channel], atlas.channel(name, channel))
         strongest = str(page.excerpts[0].image) if page.excerpts else ""
-        return render(replace(page, inquiries=inquiries(strongest, page.name, "unit", runs) if strongest else ()))
+        return render(replace(page, inquiries=inquiries(strongest, page.name, "unit") if runs and strongest else ()))
 
     @routes.get("/")
     def overview() -> Response:

@@ -71,9 +71,9 @@ def router(
         else:
             asked = Question(layer, channel, row, column, top, left, side)
             page = picture_page(survey, slides[key], lens, asked)
-            if page.unit:
+            if page.unit and runs:
                 unit = f"{page.unit.name}@{page.unit.row},{page.unit.column}"
-                page = replace(page, inquiries=inquiries(key, unit, "picture", runs))
+                page = replace(page, inquiries=inquiries(key, unit, "picture"))
         if part and lens is not None:
             return Response(pages.render(page, urls, f"_{part}.html"), headers=FIRM, media_type="text/html")
         return html(page, urls)

@@ -227,6 +227,30 @@ CASES = {
             ({0: "--pictures", 1: "none.npz"}, "none.npz holds no arrays"),
         ],
     ),
+    "transfer": Case(
+        lambda net, picture: convscope.transfer(net, "gallery", exclude=FEW, train=[1, 2], folds=2, layer="last"),
+        [
+            "gallery",
+            "--train",
+            "1",
+            "--folds",
+            "1",
+            "--layer",
+            "last",
+            *(w for name in FEW for w in ("--exclude", name)),
+        ],
+        [
+            ({0: "none"}, "none"),
+            ({0: "PICTURE"}, "has no classes"),
+            ({2: "0"}, "train is 0"),
+            ({2: "3"}, "has 3 pictures, need 4"),
+            ({4: "0"}, "folds is 0"),
+            ({6: "rleu"}, "the nearest are relu"),
+            ({8: "unicorn"}, "no such file with a list"),
+            ({3: "--scratch", 4: "1"}, "cannot be trained from scratch"),
+            ({3: "--scratch-folds", 4: "0"}, "scratch_folds is 0"),
+        ],
+    ),
 }
 
 

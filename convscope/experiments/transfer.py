@@ -1,0 +1,215 @@
+"""How good are these features on another data set, with how few pictures? Beside HOG, training from scratch and what
+was published.
+
+    found = transfer(network, "caltech101/", train=[15, 30], cache="cache")
+    found.curves["relu7 + softmax"][30].mean
+
+Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013), tables 4 to 6 and figure 9.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, Any
+
+from torch import Tensor
+
+from convscope.data.protocols import recognised
+from convscope.data.sources import images as open_images
+from convscope.errors import ArgumentError, NetworkError
+from convscope.models.network import Network
+from convscope.parameters import Folder, Images
+from convscope.results import against
+from convscope.training.features import HOG, features, kept
+from convscope.training.folds import Measured, labelled_task, measured
+from convscope.training.published import OURS, SCRATCH, TABLES
+from convscope.training.scratch import Scratch, architecture_of
+
+BASELINE, ALONE = f"{HOG} + SVM", "from scratch"
+Curve = Mapping[int, Measured]  # pictures of a class to train on -> folds
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """With how many pictures of a class `who` reaches `level`, the best of `other`, which that reaches with `at`.
+
+    `train` is interpolated; None where it never does. `already`: with the fewest that were tried.
+    """
+
+    who: str
+    other: str
+    level: float
+    at: int
+    train: float | None
+    already: bool
+
+    def __str__(self) -> str:
+        best = f"the best of {self.other} ({self.level:.1f} % with {self.at} pictures of a class)"
+        if self.train is None:
+            return f"{self.who} never reaches {best}"
+        return f"{self.who} reaches {best} with {self.train:.3g}{' or fewer' if self.already else ''}"
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What classifiers on features, and networks trained from scratch, make of pictures of other classes.
+
+    curves: who -> pictures of a class to train on -> folds. features: who learns from the network's own; classes: the
+    names; data: which well-known data set it is, or None; published: others' accuracies on it, who -> pictures of a
+    class -> (per cent, deviation or None).
+    """
+
+    curves: Mapping[str, Curve]
+    features: str
+    classes: tuple[str, ...]
+    data: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def published(self) -> Mapping[str, Mapping[int, tuple[float, float | None]]]:
+        """What others reported on the same data set."""
+        return TABLES.get(self.data or "", {})
+
+    @property
+    def crossings(self) -> list[Crossing]:
+        """How few pictures of a class the network's features need to do as well as each of the others at its best."""
+        here = {who: {n: found.mean for n, found in curve.items()} for who, curve in self.curves.items()}
+        others = {who: means for who, means in here.items() if who != self.features}
+        others |= {
+            f"{who} (published)": {n: value for n, (value, _) in known.items()} for who, known in self.published.items()
+        }
+        return [crossing(self.features, here[self.features], other, means) for other, means in others.items()]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A record for every classifier and number of pictures, accuracy in per cent; one for every published number;
+        one for every crossing.
+        """
+        own = {self.features: OURS, ALONE: SCRATCH}
+        here = [
+            {"kind": "here", "who": who, "train": n, "folds": len(found.confusion)}
+            | against(found.mean, self.published.get(own.get(who, ""), {}).get(n, (None,))[0])
+            | {"std": found.std, "overall": found.overall, "strength": found.strength}
+            for who, curve in self.curves.items()
+            for n, found in curve.items()
+        ]
+        there = [
+            {"kind": "published", "who": who, "train": n, "value": value, "std": std}
+            for who, known in self.published.items()
+            for n, (value, std) in known.items()
+        ]
+        reached = [
+            {
+                "kind": "crossing",
+                "who": one.who,
+                "other": one.other,
+                "level": one.level,
+                "at": one.at,
+                "train": one.train,
+            }
+            for one in self.crossings
+        ]
+        return [*here, *there, *reached]
+
+    @property
+    def arrays(self) -> dict[str, Tensor]:
+        """Confusion matrices (folds, classes, classes), rows the classes that pictures are of."""
+        return {
+            f"{who}.{n}.confusion": found.confusion for who, curve in self.curves.items() for n, found in curve.items()
+        }
+
+    @property
+    def text(self) -> str:
+        """The table, and with how few pictures the features do as well as others."""
+        counts = sorted({n for curve in self.curves.values() for n in curve})
+        lines = [f"{'pictures of a class':<24}" + "".join(f"{n:>13}" for n in counts)]
+        for who, curve in self.curves.items():
+            lines.append(f"{who:<24}" + "".join(f"{_cell(curve[n]) if n in curve else '':>13}" for n in counts))
+        return "\n".join([*lines, *map(str, self.crossings), *self.notes])
+
+
+def _cell(found: Measured) -> str:
+    return f"{found.mean:.1f}" + ("" if found.std is None else f" ± {found.std:.1f}")
+
+
+def crossing(who: str, curve: Mapping[int, float], other: str, others: Mapping[int, float]) -> Crossing:
+    """Where `curve`, straight between its points, first reaches the best of `others` (METHODS F9)."""
+    at = max(others, key=lambda n: (others[n], -n))
+    level, counts = others[at], sorted(curve)
+    if curve[counts[0]] >= level:
+        return Crossing(who, other, level, at, float(counts[0]), True)
+    for low, high in pairwise(counts):
+        if curve[high] >= level:
+            share = (level - curve[low]) / (curve[high] - curve[low])
+            return Crossing(who, other, level, at, low + share * (high - low), False)
+    return Crossing(who, other, level, at, None, False)
+
+
+def transfer(
+    network: Network,
+    images: Images,
+    *,
+    train: Annotated[Sequence[int], "pictures of a class to train on"] = (15, 30),
+    layer: Annotated[str | None, "whose features to learn from [default: the last rectified one]"] = None,
+    folds: Annotated[int, "draws of these, each tested on others"] = 5,
+    test_cap: Annotated[int, "most pictures of a class to test on"] = 50,
+    exclude: Annotated[Sequence[str], "a class folder or picture to leave out, or a file that lists them"] = (),
+    hog: Annotated[bool, "beside them support vector machines on HOG"] = True,
+    scratch: Annotated[Sequence[int], "pictures of a class to train the architecture on from scratch as well"] = (),
+    scratch_folds: Annotated[int, "folds of these"] = 1,
+    scratch_epochs: Annotated[int, "passes over their pictures"] = 40,
+    scratch_side: Annotated[int, "pixels of their input"] = 64,
+    cache: Annotated[Folder | None, "where features and finished folds are kept for the next run"] = None,
+    batch_size: int = 64,
+    seed: int = 0,
+    device: str | None = None,
+) -> Transfer:
+    """A softmax on features of a network that stays as it is, for other classes (METHODS E0, TB4, TB5, F9).
+
+    Per fold and class some pictures are drawn to train on, and up to `test_cap` of the others tested; accuracy is the
+    mean over the classes. A smaller draw is part of a larger one, tested on the same pictures. Features of the centre
+    crop are standardised over the training pictures; λ is chosen on the first fold by five-fold cross-validation.
+    Beside it stand a linear support vector machine on HOG (I3), the same architecture trained from scratch on the
+    fold's pictures alone (T10), and published numbers where the data set is known by its counts.
+
+    Raises LayerError, ArgumentError for numbers below 1, DataError for pictures without classes and for a class that is
+    too small, NetworkError where an architecture not of ours is to be trained from scratch.
+    """
+    counts, alone = sorted(set(train)), sorted(set(scratch))
+    if not counts:
+        raise ArgumentError("train", train, "expected at least one number of pictures")
+    if scratch_folds < 1:
+        raise ArgumentError("scratch_folds", scratch_folds, "expected at least 1")
+    chosen = layer or _last(network)
+    who = f"{chosen} + softmax"
+    plan = Scratch(architecture_of(network), "scaled", scratch_epochs, scratch_side) if alone else None
+    task = labelled_task(open_images(images), exclude)
+    for count in sorted({*counts, *alone}):
+        task.folds(count, folds, test_cap, seed)  # before anything long: a class may be too small
+    curves: dict[str, dict[int, Measured]] = {who: {}}
+    drawn = {}
+    with kept(cache) as store:
+        known = features(
+            network, task.pictures, [chosen, HOG] if hog else [chosen], store,
+            content=task.content, narrow=False, batch_size=batch_size, device=device,
+        )  # fmt: skip
+        for count in counts:
+            drawn[count] = task.folds(count, folds, test_cap, seed)
+            found = measured(task, known[chosen], drawn[count], ["softmax"], store, standardise=True)
+            curves[who][count] = found["softmax"]
+            if hog:
+                found = measured(task, known[HOG], drawn[count], ["svm"], store)
+                curves.setdefault(BASELINE, {})[count] = found["svm"]
+        for count in alone:
+            assert plan is not None
+            splits = task.folds(count, folds, test_cap, seed)[:scratch_folds]
+            curves.setdefault(ALONE, {})[count] = plan.measured(task, splits, store, seed=seed * folds, device=device)
+    known_as = recognised(len(task.pictures), len(task.pictures.classes or ()))
+    return Transfer(curves, who, task.classes, known_as, task.remarks(drawn[counts[-1]]))
+
+
+def _last(network: Network) -> str:
+    layers = network.rectified(maps=False)
+    if not layers:
+        raise NetworkError(f"{network.name} has no rectifier: name a layer")
+    return layers[-1]

@@ -1,0 +1,119 @@
+"""Features of a network that stays as it is, for other classes (METHODS E0, TB4, F9, T10)."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from convscope import Network
+from convscope.data.sources import Pictures
+from convscope.errors import ArgumentError, DataError, NetworkError
+from convscope.experiments.transfer import ALONE, BASELINE, crossing, transfer
+from convscope.figures.transfer import transfer as draw
+from convscope.models.variants import build
+
+SMALL = {"base": "zfnet", "side": 64, "maps": [4, 4, 4, 4, 4], "fc": [8, 8], "classes": 3}
+
+
+def network() -> Network:
+    """It sees colour, through a batch normalisation with statistics of its own; left in training mode."""
+    net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU(), nn.AvgPool2d(16))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.eye(3)[:, :, None, None])
+        net[0].bias.zero_()
+        net[1].running_mean.fill_(0.1)
+    return Network(net.train(), (3, 16, 16), 0.0, 1.0, name="colours")
+
+
+def pictures(count: int = 12, side: int = 24) -> Pictures:
+    noise = np.random.default_rng(0)
+    labels = [k % 3 for k in range(3 * count)]
+    items = [noise.integers(60, 100, (side, side, 3)) for _ in labels]
+    for label, item in zip(labels, items, strict=True):
+        item[:, :, label] += 90
+    classes = ("red", "green", "blue")
+    return Pictures("colours", [item.astype(np.uint8) for item in items], labels=labels, classes=classes)
+
+
+def test_colour_is_enough_and_gradients_are_not() -> None:
+    net = network()
+    before = {name: tensor.clone() for name, tensor in net.module.state_dict().items()}
+    found = transfer(net, pictures(), train=[4, 1], folds=3, layer="3")
+    curve = found.curves["3 + softmax"]
+    assert list(curve) == [1, 4]
+    assert curve[4].mean == 100
+    assert found.curves[BASELINE][4].mean < 90
+    assert net.module.training
+    for name, tensor in net.module.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert [row["kind"] for row in found.rows] == ["here"] * 4 + ["crossing"]
+    assert found.arrays["3 + softmax.4.confusion"].shape == (3, 3, 3)
+    assert "3 + softmax reaches the best of HOG + SVM" in found.text
+    draw(net, found)
+
+
+def test_published_numbers_stand_beside_ours() -> None:
+    found = transfer(network(), pictures(), train=[4], folds=2, layer="3", hog=False)
+    assert found.rows[0].get("reference") is None
+    known = dataclasses.replace(
+        found, data="Caltech-101", curves={found.features: {30: found.curves[found.features][4]}}
+    )
+    assert known.rows[0]["reference"] == 86.5
+    assert known.rows[0]["delta"] == pytest.approx(known.rows[0]["value"] - 86.5)
+    assert {"kind": "published", "who": "Bo et al. 2013", "train": 30, "value": 81.4, "std": 0.33} in known.rows
+    draw(network(), known)
+
+
+def test_from_scratch_is_trained_on_the_fold_alone_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Network(build(SMALL), (3, 64, 64), name="small")
+    options: dict[str, Any] = {"train": [2], "folds": 2, "hog": False, "device": "cpu"}
+    alone = {"scratch": [3], "scratch_epochs": 2, "cache": tmp_path}
+    found = transfer(net, pictures(6, 32), **options, **alone)
+    trained = found.curves[ALONE][3]
+    assert trained.confusion.sum() == 9
+    assert trained.strength is None
+    assert [row["who"] for row in found.rows if row["kind"] == "here"] == ["relu7 + softmax", ALONE]
+    monkeypatch.setattr("convscope.training.scratch.train", None)
+    assert transfer(net, pictures(6, 32), **options, **alone).rows == found.rows
+
+
+def test_what_was_left_halfway_is_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"train": [2, 4], "folds": 2, "layer": "3", "hog": False}
+    whole = transfer(network(), pictures(), **options)
+    transfer(network(), pictures(), **{**options, "train": [2]}, cache=tmp_path)
+    before = {part.name for part in tmp_path.iterdir()}
+    assert transfer(network(), pictures(), **options, cache=tmp_path).rows == whole.rows
+    assert before < {part.name for part in tmp_path.iterdir()}
+    monkeypatch.setattr("convscope.training.folds.fit", None)
+    assert transfer(network(), pictures(), **options, cache=tmp_path).rows == whole.rows
+
+
+def test_where_one_curve_reaches_the_best_of_another() -> None:
+    published = {15: 40.5, 30: 48.0, 60: 55.2}
+    found = crossing("ours", {1: 30.0, 5: 50.0, 6: 60.0}, "theirs", published)
+    assert found.train == pytest.approx(5.52)
+    assert (found.level, found.at, found.already) == (55.2, 60, False)
+    assert str(found) == "ours reaches the best of theirs (55.2 % with 60 pictures of a class) with 5.52"
+    assert str(crossing("ours", {6: 58.0}, "theirs", published)).endswith("with 6 or fewer")
+    never = crossing("ours", {1: 30.0, 60: 55.1}, "theirs", published)
+    assert never.train is None
+    assert str(never).startswith("ours never reaches")
+    assert crossing("ours", {2: 55.2}, "theirs", published).already
+
+
+def test_errors() -> None:
+    with pytest.raises(DataError, match="class 'red' has 12 pictures, need 16: 15 for training, 1 for testing"):
+        transfer(network(), pictures(), layer="3")
+    with pytest.raises(ArgumentError, match="expected at least one number"):
+        transfer(network(), pictures(), train=[])
+    with pytest.raises(NetworkError, match="colours is no network that `train` makes"):
+        transfer(network(), pictures(), train=[2], scratch=[2])
+    with pytest.raises(ArgumentError, match="test_cap is 0"):
+        transfer(network(), pictures(), train=[2], test_cap=0)
+    bare = Network(nn.Sequential(nn.Flatten(), nn.Linear(768, 3)), (3, 16, 16))
+    with pytest.raises(NetworkError, match="has no rectifier: name a layer"):
+        transfer(bare, pictures(), train=[2])
