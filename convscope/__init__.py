@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from convscope.experiments.invert import invert
     from convscope.experiments.linear_probe import linear_probe
     from convscope.experiments.maximize import maximize
+    from convscope.experiments.net2vec import net2vec
     from convscope.experiments.occlude import occlude
     from convscope.experiments.project import project
     from convscope.experiments.redundancy import redundancy
@@ -61,6 +62,7 @@ __all__ = [
     "linear_probe",
     "load",
     "maximize",
+    "net2vec",
     "occlude",
     "open_atlas",
     "overlaps",
@@ -93,6 +95,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "linear_probe": "experiments.linear_probe",
     "load": "models.catalog",
     "maximize": "experiments.maximize",
+    "net2vec": "experiments.net2vec",
     "occlude": "experiments.occlude",
     "open_atlas": "atlases.store",
     "overlaps": "data.overlap",

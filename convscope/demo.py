@@ -34,6 +34,14 @@ SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
     "evolution": {"run": "digits", "images": "digits", "available": True},
     "maximize": {"network": "zfnet128", "targets": ["relu3:7", "relu5:80", "stop_sign"], "steps": 48},
     "invert": {"network": "zfnet128", "pictures": [SIGN], "layers": ["relu1", "relu3"], "steps": 40},
+    "net2vec": {
+        "network": "zfnet128",
+        "concepts": "drawn:96",
+        "layer": "relu4",
+        "names": ["sky", "house", "tree", "green", "grass"],
+        "counts": [1, 2, 4, 8, 16, 64],
+        "epochs": 20,
+    },
     "curvature": {"network": "zfnet128", "targets": ["relu1:0", "relu3:7"], "steps": 25, "krylov": 24, "count": 1},
     "project": {"network": "zfnet128", "pictures": SIGN, "units": ["relu5:19", "relu3:7"]},
 }

@@ -31,6 +31,7 @@ from convscope import (
     linear_probe,
     load,
     maximize,
+    net2vec,
     occlude,
     project,
     redundancy,
@@ -56,6 +57,7 @@ from convscope.figures.invariance import invariance as draw_invariance
 from convscope.figures.invert import invert as draw_inverses
 from convscope.figures.linear_probe import linear_probe as draw_layers
 from convscope.figures.maximize import maximize as draw_optima
+from convscope.figures.net2vec import net2vec as draw_net2vec
 from convscope.figures.occlude import occlude as draw_occlusion
 from convscope.figures.project import project as draw_projection
 from convscope.figures.redundancy import redundancy as draw_redundancy
@@ -202,6 +204,7 @@ def main() -> None:
     bent = curvature(net, BENT)
     draw_curvature(net, bent).savefig(DOCS / "images/curvature.png", format="png")
     draw_dissection(net, dissect(net, "drawn", rotations=3)).savefig(DOCS / "images/dissect.png", format="png")
+    draw_net2vec(net, net2vec(net, "drawn")).savefig(DOCS / "images/net2vec.png", format="png")
     drawings().savefig(DOCS / "images/drawn.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
     if PAGE.exists() and shutil.which("chromium"):

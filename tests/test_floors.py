@@ -60,6 +60,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "likeness",
             "tail",
             "upsample",
+            "combine",
         ],
     ),
     "models": (
@@ -78,7 +79,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "upconvnet",
         ],
     ),
-    "atlases": (3, ["tally", "scan", "slides", "store", "checkpoints", "build", "proxies", "sample"]),
+    "atlases": (3, ["tally", "scan", "slides", "imprints", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
         3,
         [
@@ -127,6 +128,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "invert",
             "curvature",
             "dissect",
+            "net2vec",
             "occlude",
             "overlap",
             "paper",

@@ -12,6 +12,7 @@ EXPERIMENTS = {
     "invert": "convscope.experiments.invert",
     "linear_probe": "convscope.experiments.linear_probe",
     "maximize": "convscope.experiments.maximize",
+    "net2vec": "convscope.experiments.net2vec",
     "occlude": "convscope.experiments.occlude",
     "project": "convscope.experiments.project",
     "redundancy": "convscope.experiments.redundancy",

@@ -189,6 +189,20 @@ CASES = {
             ({4: "no-picture.png"}, "no-picture.png"),
         ],
     ),
+    "net2vec": Case(
+        lambda net, picture: convscope.net2vec(net, "drawn:32", layer="relu", names=["sky"], epochs=1, counts=[2]),
+        ["drawn:32", "--layer", "relu", "--names", "sky", "--epochs", "2", "--counts", "1"],
+        [
+            ({0: "nowhere"}, "no such folder"),
+            ({0: "drawn:8"}, "no concept has 10 pictures"),
+            ({2: "rleu"}, "the nearest are relu"),
+            ({4: "unicorn"}, "names is 'unicorn'"),
+            ({6: "0"}, "epochs is 0"),
+            ({8: "7"}, "counts is 7: expected 1 to 6"),
+            ({7: "--held-out", 8: "1"}, "held_out is 1.0"),
+            ({7: "--rate", 8: "-1"}, "rate is -1.0"),
+        ],
+    ),
     "occlude": Case(
         lambda net, picture: convscope.occlude(net, picture, size=9, stride=9, layer="relu", gallery=picture),
         ["PICTURE", "--size", "8", "--stride", "12", "--fill", "noise", "--gallery", "PICTURE"],
