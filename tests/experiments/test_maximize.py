@@ -276,3 +276,13 @@ def test_standardised_colours() -> None:
     assert abs(float(shown.mean()) - 127.5) < 1
     assert abs(float(shown.std()) - 25.5) < 1
     assert (standardised(torch.zeros(3, 4, 4)) == 128).all()
+
+
+def test_pictures_in_colours() -> None:
+    net = convolutional()
+    found = maximize(net, ["relu2:1", "cat"], preset="fourier", steps=2)
+    colours = (found.pictures * net.std + net.mean).clamp(0, 1).mul(255).round().to(torch.uint8)
+    assert torch.equal(found.shown, colours.expand(-1, 3, -1, -1).permute(0, 2, 3, 1))
+    free = maximize(net, ["relu2:1"], preset="literal", steps=2)
+    assert torch.equal(free.shown[0], torch.from_numpy(standardised(free.pictures[0])))
+    assert set(found.arrays) >= {"pictures", "shown"}
