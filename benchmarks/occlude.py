@@ -3,8 +3,9 @@
 Time: `occlude` on a picture of 224 pixels, an occluder of 32 every 16, against Captum's `Occlusion` with 32 positions
 at a time, on two threads, in interleaved rounds after a warm-up; the ratio is the median over rounds. Beside it the
 ratio to running the whole network for each position in the same memory format (channels-last), the bound on that from
-counting multiplications, and the peak memory of a process that only runs `occlude`. Random weights: time does not
-depend on them. With `--approximate` VGG16 in the approximate modes as well.
+counting multiplications, and the peak memory of a process that only runs `occlude`, with what that adds to the
+network, its copy in channels-last and the libraries. Random weights: time does not depend on them. With `--approximate`
+VGG16 in the approximate modes as well. `--cpu-time --threads 1` for a machine that is busy.
 
 Curve: speed against rank correlation with the exact map of the class's probability, in each approximate mode, on the
 bundled network and pictures; written to docs/results/occlude.
@@ -21,12 +22,9 @@ from statistics import mean, median
 from typing import Any
 
 import torch
-from captum.attr import Occlusion
 
 from convscope.data.sources import images
 from convscope.experiments.occlude import occlude
-from convscope.figures.grid import FAINT, canvas, chart, heading
-from convscope.figures.svg import ACCENT, COOL
 from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.models.occluder import Approach, Occluder
@@ -70,8 +68,10 @@ def ours(net: Network, stride: int, approach: Approach | None = None) -> Callabl
 
 
 def ratios(names: Sequence[str], rounds: int, stride: int, approximate: bool, clock: Callable[[], float]) -> None:
+    from captum.attr import Occlusion  # here, so that the process whose memory is measured does without
+
     print(f"{'network':14} {'Captum, s':>9} {'ours, s':>8} {'ratio':>6} {'must':>5} {'aim':>5}"
-          f" {'÷ whole':>8} {'bound':>6} {'peak, MiB':>10}")  # fmt: skip
+          f" {'÷ whole':>8} {'bound':>6} {'peak, MiB':>10} {'of it ours':>10}")  # fmt: skip
     for name in names:
         net, x = network(name), picture()
         captum, steps = Occlusion(net.module.eval()), (3, stride, stride)
@@ -89,9 +89,12 @@ def ratios(names: Sequence[str], rounds: int, stride: int, approximate: bool, cl
         times = [[timed(work, clock) for work in works] for _ in range(rounds)]
         ratio, faster = (median(row[k] / row[2] for row in times) for k in (0, 1))
         must, aim = LIMITS[name]
-        peak = subprocess.check_output([sys.executable, __file__, "--peak", name, "--stride", str(stride)], text=True)
-        print(f"{name:14} {median(row[0] for row in times):9.2f} {median(row[2] for row in times):8.2f} {ratio:6.2f}"
-              f" {must:5} {aim:5} {faster:8.2f} {bound(net, stride):6.2f} {float(peak):10.0f}", flush=True)  # fmt: skip
+        asked = [sys.executable, __file__, "--peak", name, "--stride", str(stride)]
+        peak, added = map(float, subprocess.check_output(asked, text=True).split())
+        spent, own = (median(row[k] for row in times) for k in (0, 2))
+        print(f"{name:14} {spent:9.2f} {own:8.2f} {ratio:6.2f}"
+              f" {must:5} {aim:5} {faster:8.2f} {bound(net, stride):6.2f} {peak:10.0f} {added:10.0f}",
+              flush=True)  # fmt: skip
         for k, approach in enumerate(APPROXIMATE[: len(works) - 3], 3):
             print(f"  {said(approach):20} {median(row[0] / row[k] for row in times):.1f} times Captum (aim 20)")
 
@@ -102,6 +105,12 @@ def bound(net: Network, stride: int) -> float:
     plan = occluder.plan(grid((224, 224), (SIZE, SIZE), (stride, stride)))
     assert plan is not None
     return sum(multiplications(plan.graph.nodes[n]) for n in plan.needed) / plan.multiplications
+
+
+def resident(which: str) -> float:
+    """MiB of this process now ("VmRSS") or at most ("VmHWM"); `getrusage` inherits its peak from the parent."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split(f"{which}:")[1].split()[0]) / 1024
 
 
 def said(approach: Approach) -> str:
@@ -160,6 +169,9 @@ def curve(count: int, stride: int, clock: Callable[[], float]) -> None:
 
 def drawn(rows: Sequence[dict[str, Any]], count: int, stride: int) -> None:
     """Speed across, rank correlation up, a line for each mode."""
+    from convscope.figures.grid import FAINT, canvas, chart, heading
+    from convscope.figures.svg import ACCENT, COOL
+
     figure = canvas(760, 486)
     heading(figure, "Approximate occlusion: what speed costs", 60, 36)
     lines_above = (
@@ -207,10 +219,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.cpu_time else time.perf_counter
     if options.peak:
-        ours(network(options.peak), options.stride)()
-        # Not `getrusage`, whose peak a process inherits from the one that started it.
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+        net = network(options.peak)
+        net.working("cpu")
+        before = resident("VmRSS")
+        ours(net, options.stride)()
+        print(resident("VmHWM"), resident("VmHWM") - before)
     elif options.curve:
         curve(options.pictures, options.stride or 4, clock)
     else:

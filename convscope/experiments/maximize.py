@@ -30,11 +30,12 @@ from convscope.pictures import levels_of, standardised
 from convscope.probe.address import Unit
 from convscope.probe.ascent import PAINTS, PRESETS, Advance, Ascent, Climb, ascend
 from convscope.probe.looks import colourfulness, resemblance
+from convscope.probe.paint import Paint
 from convscope.probe.record import run
 from convscope.probe.spectrum import bands, centroid, power
 from convscope.progress import progress
 
-Start = Literal["noise", "zero", "class-mean", "class-colour", "picture"]
+Start = Literal["noise", "uniform", "zero", "class-mean", "class-colour", "picture"]
 Preset = Literal[
     "fourier",
     "sphere",
@@ -49,6 +50,7 @@ Preset = Literal[
     "normalised",
 ]
 OCTAVE = 1.4  # METHODS A4
+UNIFORM = 10.0  # levels: how far uniform noise goes (METHODS P2)
 SMOOTH = 2.0  # deviation of the blur, in pixels, under which pictures from several seeds are compared (METHODS P3)
 
 
@@ -147,7 +149,8 @@ def maximize(
     (its logit), or a layer (half the squared norm of its output). `preset`: "fourier" (frequencies and decorrelated
     colours, shaken), "sphere" (A1), "class-image" (A2), "yosinski-1" to "-4" (A3), "deepdream" (A4), "channel" (P2),
     "literal" and "normalised" (P3); or an `Ascent`. Lengths are in levels of 0 to 255, the mean subtracted. `start`:
-    "noise", "zero" (the mean picture), "class-mean", "class-colour" (P4), "picture", or several to compare.
+    "noise", "uniform" (within 10 levels of the mean picture), "zero" (that), "class-mean", "class-colour" (P4),
+    "picture", or several to compare.
 
     Raises ArgumentError, LayerError, UnitError for what the network does not have or a range does not allow, and when
     every target is skipped; DataError for a class without pictures, PictureError for what is no picture.
@@ -264,16 +267,19 @@ class _Climber:
 
     def __call__(self, targets: Sequence[Target], base: Tensor, start: Start, seed: int, advance: Advance) -> Climb:
         self._check(targets)
-        base, detail, climbs = base.to(self.place), None, []
+        base, detail, climbs = base.to(self.place), None, list[Climb]()
         weighed = self.convolutions if self.how.activity else ()
         measure = measured(self.module, self.graph, targets, weighed)
         for size, paint in zip(self.sizes, self.paints, strict=True):
             ground = _resized(base, size)
+            if start == "uniform" and detail is None:
+                detail = _uniform(paint, seed).to(ground)
             z = paint.variables(ground if detail is None else ground + _resized(detail, size))
-            if start == "noise" and detail is None:
+            if start == "noise" and not climbs:
                 with seeded(seed) as generator:
                     noise = torch.randn(1, *z.shape[1:], generator=generator, dtype=torch.float32)
-                z = z + self.how.noise * noise.to(z)
+                grey = self.how.paint == "fourier"  # black, where a network's mean is 0, would hold a logistic fast
+                z = (torch.zeros_like(z) if grey else z) + self.how.noise * noise.to(z)
             climbs.append(ascend(measure, paint, z, self.how, seed, advance))
             detail = climbs[-1].pictures - ground
         history = {name: torch.cat([each.history[name] for each in climbs], 1) for name in climbs[0].history}
@@ -317,6 +323,13 @@ def _of_any_size(module: nn.Module) -> nn.Module:
         module = copy.copy(module)
         module.architecture = {**module.architecture, "features_only": True}
     return module
+
+
+def _uniform(paint: Paint, seed: int) -> Tensor:
+    """Noise (1, C, H, W) in network space, each value within 10 levels (METHODS A1, P2)."""
+    with seeded(seed) as generator:
+        noise = torch.rand(1, len(paint.mean), *paint.size, generator=generator, dtype=torch.float32)
+    return UNIFORM * (2 * noise - 1) / (255 * paint.std.float().cpu())
 
 
 def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -374,7 +387,8 @@ def _shown(how: Ascent, starts: Sequence[str], pictures: Tensor, coloured: Tenso
     tame = how.paint == "fourier" or how.clip or how.norm or how.l2
     rows = zip(starts, pictures, coloured, strict=True)
     shown = [
-        standardised(picture) if way == "noise" and not tame else levels_of(values) for way, picture, values in rows
+        standardised(picture) if way in ("noise", "uniform") and not tame else levels_of(values)
+        for way, picture, values in rows
     ]
     return torch.stack([torch.from_numpy(each) for each in shown])
 

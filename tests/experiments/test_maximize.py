@@ -175,6 +175,25 @@ def test_starts_and_seeds_are_rows_in_order(tmp_path: Path) -> None:
     torch.testing.assert_close(found.originals[0], net.inputs(tmp_path / "cat" / "0.png")[0])
 
 
+@pytest.mark.parametrize("preset", ["normalised", "fourier"])
+def test_uniform_noise_is_within_ten_levels(preset: Any) -> None:
+    how = replace(PRESETS[preset], steps=1, step=1e-9)
+    once, twice, other = (maximize(convolutional(), "cat", preset=how, start="uniform", seed=s) for s in (0, 0, 1))
+    assert torch.equal(once.pictures, twice.pictures)
+    assert not torch.equal(once.pictures, other.pictures)
+    assert 9 < float(once.levels.abs().max()) < 10 + 1e-3
+    assert abs(float(once.levels.mean())) < 1
+
+
+def test_frequencies_start_from_grey_whatever_the_networks_mean() -> None:
+    net = convolutional()
+    dark = Network(net.module, (3, 16, 16), 0.0, 0.2, ["cat", "dog", "cup"], name="dark")
+    how = replace(PRESETS["fourier"], steps=1, step=1e-9)
+    pixels = [maximize(each, "cat", preset=how).pictures * 0.2 + each.mean for each in (net, dark)]
+    torch.testing.assert_close(pixels[0], pixels[1])
+    assert 0.4 < float(pixels[1].mean()) < 0.6
+
+
 def test_class_means(tmp_path: Path) -> None:
     net, data = convolutional(), classes(tmp_path)
     how = Ascent(1, 1e-9, "plain")
@@ -257,3 +276,13 @@ def test_standardised_colours() -> None:
     assert abs(float(shown.mean()) - 127.5) < 1
     assert abs(float(shown.std()) - 25.5) < 1
     assert (standardised(torch.zeros(3, 4, 4)) == 128).all()
+
+
+def test_pictures_in_colours() -> None:
+    net = convolutional()
+    found = maximize(net, ["relu2:1", "cat"], preset="fourier", steps=2)
+    colours = (found.pictures * net.std + net.mean).clamp(0, 1).mul(255).round().to(torch.uint8)
+    assert torch.equal(found.shown, colours.expand(-1, 3, -1, -1).permute(0, 2, 3, 1))
+    free = maximize(net, ["relu2:1"], preset="literal", steps=2)
+    assert torch.equal(free.shown[0], torch.from_numpy(standardised(free.pictures[0])))
+    assert set(found.arrays) >= {"pictures", "shown"}

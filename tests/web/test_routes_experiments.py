@@ -20,6 +20,7 @@ from convscope.pictures import decode
 from convscope.web.app import app
 from convscope.web.jobs import WAITING, Jobs
 from convscope.web.notebook import AGAIN, FOLDER
+from convscope.web.site import report
 from tests.web.conftest import SPEC, network
 from tests.web.reading import Reader, assert_sound, read
 from tests.web.test_app import HOME, picture
@@ -205,6 +206,15 @@ def test_a_map_shows_its_optimum_and_its_concept(client: TestClient) -> None:
     tiles = [one for _, one in page(client, "/layers/relu2/").elements if one.get("data-concept")]
     assert [(tile["data-channel"], tile["data-concept"]) for tile in tiles] == [("8", NASTY)]
     assert "In experiments" not in page(client, "/layers/relu1/0").text
+
+
+def test_the_report_shows_them_too(kept: Path, tmp_path: Path) -> None:
+    site = report(kept, tmp_path / "report").parent
+    found = assert_sound((site / "layers/relu2/8.html").read_text(encoding="utf-8"))
+    optimum = next(image["src"] for image in found.all("img") if "shown" in image["src"])
+    assert decode((site / "layers/relu2" / optimum).read_bytes()).shape == (6, 5, 3)
+    assert f"matches the concept {NASTY}" in found.text
+    assert not posts(found)
 
 
 def posts(found: Reader) -> set[str]:
