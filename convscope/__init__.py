@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from convscope.experiments.dissect import dissect
     from convscope.experiments.evolution import evolution
     from convscope.experiments.invariance import invariance
+    from convscope.experiments.invert import invert
     from convscope.experiments.linear_probe import linear_probe
     from convscope.experiments.maximize import maximize
     from convscope.experiments.net2vec import net2vec
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from convscope.models.catalog import load
     from convscope.models.network import Network
     from convscope.training.callbacks import Snapshots
+    from convscope.training.decoders import train_decoders
     from convscope.training.evaluate import evaluate
     from convscope.training.recipe import Recipe
     from convscope.training.run import train
@@ -56,6 +58,7 @@ __all__ = [
     "evolution",
     "images",
     "invariance",
+    "invert",
     "linear_probe",
     "load",
     "maximize",
@@ -68,6 +71,7 @@ __all__ = [
     "report",
     "scan",
     "train",
+    "train_decoders",
     "transfer",
 ]
 
@@ -87,6 +91,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "evolution": "experiments.evolution",
     "images": "data.sources",
     "invariance": "experiments.invariance",
+    "invert": "experiments.invert",
     "linear_probe": "experiments.linear_probe",
     "load": "models.catalog",
     "maximize": "experiments.maximize",
@@ -99,6 +104,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "report": "web.site",
     "scan": "atlases.scan",
     "train": "training.run",
+    "train_decoders": "training.decoders",
     "transfer": "experiments.transfer",
 }
 

@@ -289,6 +289,10 @@ def train(
         str | None, typer.Option("--init-from", metavar="NETWORK", help="weights to begin with")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="the trained network's")] = None,
+    decode: Annotated[
+        str | None, typer.Option("--decode", metavar="NETWORK", help="train decoders of its --layers instead")
+    ] = None,
+    layers: Layers = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the last finished epoch in OUT")] = False,
     snapshots: Annotated[
         str, typer.Option("--snapshots", metavar="N,N,…", help="epochs after which the weights are kept")
@@ -309,7 +313,12 @@ def train(
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="of order, crops and first weights")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a network on labelled IMAGES; OUT/network.safetensors is what every other command takes as NETWORK."""
+    """Train a network on labelled IMAGES; OUT/network.safetensors is what every other command takes as NETWORK.
+
+    With --decode, train decoders of a network's layers instead: OUT/decoders.safetensors is what invert takes.
+    """
+    from convscope.models.catalog import load
+    from convscope.training.decoders import train_decoders
     from convscope.training.recipe import assigned
     from convscope.training.run import train as run
 
@@ -317,6 +326,28 @@ def train(
         "epochs": epochs, "lr": lr, "side": side, "batch_size": batch_size, "seed": seed, "accelerator": accelerator,
         "devices": devices, "strategy": strategy, "num_nodes": num_nodes, "precision": precision,
     }  # fmt: skip
+    if decode is not None:
+        network = load(decode)
+        decoded = train_decoders(
+            network,
+            layers or network.rectified(maps=False),
+            images,
+            out,
+            validation=validation,
+            exclude=exclude or (),
+            per_class=per_class,
+            test_cap=test_cap,
+            split_seed=split_seed,
+            init_from=init_from,
+            resume=resume,
+            half=half,
+            cache=cache,
+            workers=workers,
+            quiet=quiet,
+            **settings,
+        )
+        print(decoded.output / "decoders.safetensors")
+        return
     done = run(
         images,
         out,

@@ -28,11 +28,12 @@ SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
     "correspondence": {"network": "zfnet128", "images": "gallery", "boxes": "faces", "count": 5},
     "invariance": {"network": "zfnet128", "pictures": FIVE},
     "linear_probe": {"network": "zfnet128", "images": "gallery", "exclude": FEW, **PROBE},
-    "dissect": {"network": "zfnet128", "concepts": "drawn:64"},
+    "dissect": {"network": "zfnet128", "concepts": "drawn:48"},
     "transfer": {"network": "zfnet128", "images": "gallery", "exclude": FEW, "train": [1, 2], "folds": 3},
     "occlude": {"network": "zfnet128", "pictures": SEEN, "stride": [5], "gallery": "gallery"},
     "evolution": {"run": "digits", "images": "digits", "available": True},
     "maximize": {"network": "zfnet128", "targets": ["relu3:7", "relu5:80", "stop_sign"], "steps": 48},
+    "invert": {"network": "zfnet128", "pictures": [SIGN], "layers": ["relu1", "relu3"], "steps": 40},
     "net2vec": {
         "network": "zfnet128",
         "concepts": "drawn:96",

@@ -27,6 +27,7 @@ from convscope import (
     evolution,
     images,
     invariance,
+    invert,
     linear_probe,
     load,
     maximize,
@@ -53,6 +54,7 @@ from convscope.figures.dissect import dissect as draw_dissection
 from convscope.figures.evolution import evolution as draw_evolution
 from convscope.figures.grid import canvas, fitted, mosaic, place
 from convscope.figures.invariance import invariance as draw_invariance
+from convscope.figures.invert import invert as draw_inverses
 from convscope.figures.linear_probe import linear_probe as draw_layers
 from convscope.figures.maximize import maximize as draw_optima
 from convscope.figures.net2vec import net2vec as draw_net2vec
@@ -67,6 +69,7 @@ DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the picture: legs and handles
 ATLAS, LOOK = DOCS.parent / "demo/atlas", "150?top=42&left=72&side=29"  # a turtle, a part of it hidden
 
+INVERTED = ["relu1", "relu2", "pool2", "relu4", "pool5", "relu7"]
 OPTIMA = ["relu1:0", "relu2:23", "relu2:33", "relu3:7", "relu5:42", "relu5:80", "stop_sign", "sunflower", "Leopards"]
 BENT = ["relu1:0", "relu2:23", "relu3:7", "stop_sign"]
 
@@ -190,6 +193,10 @@ def main() -> None:
     three = [GALLERY / file.removeprefix("gallery/") for file in SEEN]
     draw_occlusion(net, occlude(net, three, gallery=gallery)).savefig(DOCS / "images/occlude.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
+    faces = [GALLERY / "Faces_easy/image_0040.jpg", GALLERY / "stop_sign/image_0009.jpg"]
+    draw_inverses(net, invert(net, faces, layers=INVERTED)).savefig(DOCS / "images/invert.png", format="png")
+    edges = invert(net, faces, layers=[], descriptors=["uoctti", "hog"])
+    draw_inverses(net, edges).savefig(DOCS / "images/invert-hog.png", format="png")
     optima = maximize(net, OPTIMA)
     draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")
     compared = maximize(net, OPTIMA[-3:], preset="normalised", start=["noise", "class-mean"], images=gallery)

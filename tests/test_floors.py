@@ -11,7 +11,7 @@ import convscope
 ROOT = Path(str(convscope.__file__)).parent
 
 FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from left to right)
-    "": (0, ["errors", "cache", "progress", "device", "pictures", "results", "parameters"]),
+    "": (0, ["errors", "cache", "progress", "device", "pictures", "results", "parameters", "own"]),
     "data": (
         1,
         [
@@ -53,6 +53,8 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "looks",
             "paint",
             "ascent",
+            "inversion",
+            "descriptors",
             "sphere",
             "lint",
             "likeness",
@@ -63,7 +65,19 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
     ),
     "models": (
         2,
-        ["zfnet", "alexnet", "student", "variants", "network", "occluder", "vgg16", "catalog", "targets", "snapshots"],
+        [
+            "zfnet",
+            "alexnet",
+            "student",
+            "variants",
+            "network",
+            "occluder",
+            "vgg16",
+            "catalog",
+            "targets",
+            "snapshots",
+            "upconvnet",
+        ],
     ),
     "atlases": (3, ["tally", "scan", "slides", "imprints", "store", "checkpoints", "build", "proxies", "sample"]),
     "training": (
@@ -80,6 +94,8 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "readings",
             "module",
             "callbacks",
+            "fit",
+            "decoders",
             "run",
             "linear",
             "features",
@@ -110,6 +126,7 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "linear_probe",
             "transfer",
             "maximize",
+            "invert",
             "curvature",
             "dissect",
             "net2vec",

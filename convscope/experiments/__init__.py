@@ -9,6 +9,7 @@ EXPERIMENTS = {
     "dissect": "convscope.experiments.dissect",
     "evolution": "convscope.experiments.evolution",
     "invariance": "convscope.experiments.invariance",
+    "invert": "convscope.experiments.invert",
     "linear_probe": "convscope.experiments.linear_probe",
     "maximize": "convscope.experiments.maximize",
     "net2vec": "convscope.experiments.net2vec",

@@ -12,9 +12,7 @@
 Weights are read as safetensors or with `weights_only=True`; nothing unpickles a file somebody sent.
 """
 
-import importlib
 import pickle
-import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,6 +29,7 @@ from convscope.errors import ArgumentError, NetworkError, WeightsError
 from convscope.models.network import Network, load_state, read
 from convscope.models.variants import build
 from convscope.models.vgg16 import vgg16
+from convscope.own import from_here, function
 
 ASSETS = Path(__file__).parent.parent / "assets"
 SPELLINGS = (
@@ -111,18 +110,17 @@ def _timm(name: str, weights: str | None) -> Network:
 
 
 def _python(where: str, weights: str | None) -> Network:
-    module_name, colon, function_name = where.partition(":")
     spelling = f"py:{where}"
-    if not colon or weights:
+    if weights:
         raise ArgumentError("network", spelling, 'expected "py:package.module:function"')
-    sys.path.insert(0, "")
     try:
-        made = getattr(importlib.import_module(module_name), function_name)()
+        with from_here():
+            function_name, made = where.rpartition(":")[2], function(spelling, "network")()
+    except ArgumentError:
+        raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NetworkError(f"network {spelling!r} could not be made: {type(error).__name__}: {reason}") from error
-    finally:
-        sys.path.remove("")
     if isinstance(made, nn.Module):
         made = Network(made, name=function_name)
     if not isinstance(made, Network):

@@ -95,14 +95,15 @@ class Network:
     def working(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> nn.Module:
         """A copy of the module in evaluation mode and channels-last on `device`; never the user's own.
 
-        Kept until the user's weights change.
+        Kept until the user's weights change. Weights without a layout (all but those of four axes) are not copied.
         """
         place, dtype = resolve(device), dtype or self.dtype
         key, now = (str(place), str(dtype)), self._version()
         kept = self._working.get(key)
         if kept is None or kept[0] != now:
-            module = copy.deepcopy(self.module)
-            module = module.to(place, dtype)
+            shared = (p for p in self.module.parameters() if p.dim() != 4)
+            memo = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in shared}
+            module = copy.deepcopy(self.module, memo).to(place, dtype)
             module = module.to(memory_format=torch.channels_last)
             kept = self._working[key] = (now, module.eval().requires_grad_(False))
         return kept[1]

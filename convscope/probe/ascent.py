@@ -18,17 +18,18 @@ from torch import Tensor
 from convscope.device import seeded
 from convscope.errors import ArgumentError
 from convscope.probe.paint import Fourier, Paint, Pixels, shaken
-from convscope.probe.priors import blurred, l1, l2, on_sphere, total_variation, without_small
+from convscope.probe.priors import alpha_norm, blurred, l1, l2, on_sphere, total_variation, without_small
 from convscope.probe.rectify import Rectified
 
 Measure = Callable[[Tensor], Mapping[str, Tensor]]
 Advance = Callable[[int], None]
-Step = Literal["adam", "plain", "rms", "mean"]
+Step = Literal["adam", "plain", "rms", "mean", "momentum"]
 Status = Literal["done", "stuck", "skipped", "settled"]
 
 PAINTS: dict[str, Callable[[tuple[int, int], Tensor, Tensor], Paint]] = {"pixels": Pixels, "fourier": Fourier}
 RMS_FLOOR = 1e-5  # added to the gradient's root mean square (METHODS P2, P3)
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's
+MOMENTUM = 0.9  # METHODS I1
 SETTLED, PATIENCE = 1e-4, 20  # a score that moves less than this for so many steps has settled (METHODS P3)
 
 
@@ -37,8 +38,10 @@ class Ascent:
     """How to climb. Lengths of steps, penalties and norms are in pixel levels of 0 to 255 where `paint` is "pixels".
 
     rule: a step goes along the gradient as it is ("plain"), divided by its root mean square + 1e-5 ("rms"), by its mean
-    size ("mean"), or as Adam would. start, noise: which start, and the deviation of its noise. l1, l2, tv (with beta):
-    weights of the penalties; under "rms" and "mean" their gradient is subtracted after the division. activity: γ of
+    size ("mean"), as Adam would, or with a momentum of 0.9 (I1). rates: (step, factor) pairs: from which step on
+    steps are how many times as long; momentum starts anew there. start, noise: which start, and the deviation of its
+    noise. l1, l2, alpha (Σ|x|⁶), tv (with beta): weights of the penalties; under "rms" and "mean" their gradient is
+    subtracted after the division. activity: γ of
     P7(i), the weight of the mean |output| of every convolution. decay, blur (every so many steps), small_norm,
     small_contribution: Yosinski's (A3). jitter, scale, rotate: of `shaken`. norm: pictures stay on that sphere (A1).
     clip: stay within what a picture can hold. octaves: sizes to go through, each 1.4 times the last (A4). skip: give
@@ -54,6 +57,7 @@ class Ascent:
     noise: float = 1.0
     l1: float = 0.0
     l2: float = 0.0
+    alpha: float = 0.0
     tv: float = 0.0
     beta: float = 2.0
     activity: float = 0.0
@@ -71,6 +75,7 @@ class Ascent:
     skip: bool = False
     settle: bool = False
     rescue: bool = False
+    rates: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         for name, low in (("steps", 1), ("every", 1), ("octaves", 1)):
@@ -80,7 +85,7 @@ class Ascent:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ArgumentError(name, value, "expected above 0")
-        for name in ("l1", "l2", "tv", "activity", "noise", "blur", "jitter", "rotate"):
+        for name in ("l1", "l2", "alpha", "tv", "activity", "noise", "blur", "jitter", "rotate"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ArgumentError(name, getattr(self, name), "expected 0 or more")
         for name, high in (("decay", 1), ("scale", 1), ("small_norm", 100), ("small_contribution", 100)):
@@ -115,8 +120,8 @@ PRESETS: dict[str, Ascent] = {
 @dataclass(frozen=True)
 class Climb:
     """What came of N rows. pictures (N, C, H, W) in network space. history: name -> (N, steps + 1), what `measure` gave
-    at each step, "l1", "l2", "tv" where they are weighed (as subtracted) and "total"; the last entry is that of the
-    finished pictures, not shaken. A row that ended before the others stays where it was. status: N of "done", "stuck"
+    at each step, the penalties that are weighed (as subtracted) and "total"; the last entry is that of the finished
+    pictures, not shaken. A row that ended before the others stays where it was. status: N of "done", "stuck"
     (no gradient to begin with), "skipped", "settled". ended (N,): steps taken.
     """
 
@@ -189,7 +194,12 @@ def _uphill(
 def _weighed(measured: Mapping[str, Tensor], paint: Paint, x: Tensor, how: Ascent) -> tuple[dict[str, Tensor], Tensor]:
     """What was measured with the penalties of the pictures x and the "total", and the sum of the penalties."""
     found, levels, penalty = dict(measured), paint.levels(x), x.new_zeros(len(x))
-    priors = {"l1": (how.l1, l1), "l2": (how.l2, l2), "tv": (how.tv, lambda v: total_variation(v, how.beta))}
+    priors = {
+        "l1": (how.l1, l1),
+        "l2": (how.l2, l2),
+        "alpha": (how.alpha, alpha_norm),
+        "tv": (how.tv, lambda v: total_variation(v, how.beta)),
+    }
     for name, (weight, prior) in priors.items():
         if weight:
             found[name] = weight * prior(levels)
@@ -202,11 +212,15 @@ class _Mover:
     """The step that a rule makes of gradients; Adam's keeps their moments."""
 
     def __init__(self, how: Ascent, like: Tensor) -> None:
-        self.how, self.count = how, 0
+        self.how, self.count, self.rate, self.rates = how, 0, 1.0, dict(how.rates)
         self.first, self.second = torch.zeros_like(like), torch.zeros_like(like)
 
     def __call__(self, gradient: Tensor, penalty: Tensor) -> Tensor:
         axes = tuple(range(1, gradient.dim()))
+        self.count += 1
+        if self.count - 1 in self.rates:
+            self.rate = self.rates[self.count - 1]
+            self.first = self.first if self.how.rule == "adam" else torch.zeros_like(self.first)
         match self.how.rule:
             case "rms":
                 way = gradient / (gradient.square().mean(axes, keepdim=True).sqrt() + RMS_FLOOR) - penalty
@@ -215,12 +229,13 @@ class _Mover:
                 way = gradient / torch.where(mean > 0, mean, torch.ones_like(mean)) - penalty
             case "adam":
                 way = self._adam(gradient - penalty)
+            case "momentum":
+                way = self.first = MOMENTUM * self.first + gradient - penalty
             case _:
                 way = gradient - penalty
-        return self.how.step * way
+        return self.how.step * self.rate * way
 
     def _adam(self, gradient: Tensor) -> Tensor:
-        self.count += 1
         self.first = torch.lerp(gradient, self.first, BETAS[0])
         self.second = torch.lerp(gradient.square(), self.second, BETAS[1])
         first, second = (m / (1 - b**self.count) for m, b in zip((self.first, self.second), BETAS, strict=True))

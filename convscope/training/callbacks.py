@@ -59,12 +59,12 @@ def dead_share(network: nn.Module, inputs: Tensor) -> float:
 class EpochLog(L.Callback):
     """A row of `log.csv` an epoch: losses, errors in per cent, rate, max filter RMS, share of dead units, seconds.
 
-    `sample` is a batch in network space on which units that never fire are counted. On resuming, rows of epochs
-    that are trained again are replaced.
+    `sample` is a batch in network space on which units that never fire are counted, where there are any. On resuming,
+    rows of epochs that are trained again are replaced.
     """
 
-    def __init__(self, path: Path, sample: Tensor) -> None:
-        self.path, self.sample = path, sample
+    def __init__(self, path: Path, sample: Tensor | None, columns: Sequence[str] = COLUMNS) -> None:
+        self.path, self.sample, self.columns = path, sample, columns
         self._began = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -75,7 +75,7 @@ class EpochLog(L.Callback):
         rows = read_log(self.path) if self.path.exists() else []
         kept = [row for row in rows if int(row["epoch"]) <= trainer.current_epoch]
         with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(kept)
 
@@ -86,17 +86,15 @@ class EpochLog(L.Callback):
         convolutions = [layer for layer in module.network.modules() if isinstance(layer, nn.Conv2d)]
         now = time.perf_counter()
         seconds, self._began = now - self._began, now
-        extra = {
-            "max_filter_rms": max((float(filter_rms(layer).max()) for layer in convolutions), default=0.0),
-            "dead_units": dead_share(module.network, self.sample.to(module.device)),
-        }
-        module.record |= extra
+        module.record["max_filter_rms"] = max((float(filter_rms(layer).max()) for layer in convolutions), default=0.0)
+        if self.sample is not None:
+            module.record["dead_units"] = dead_share(module.network, self.sample.to(module.device))
         if not trainer.is_global_zero:
             return
         row = {"epoch": trainer.current_epoch + 1, "seconds": round(seconds, 1)}
-        values = {name: f"{value:.6g}" for name, value in module.record.items() if name in COLUMNS}
+        values = {name: f"{value:.6g}" for name, value in module.record.items() if name in self.columns}
         with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row | values)
+            csv.DictWriter(file, self.columns).writerow(row | values)
         for logger in trainer.loggers:
             logger.log_metrics(module.record, step=trainer.current_epoch + 1)
 

@@ -7,34 +7,27 @@ OUT holds `network.safetensors` (the last weights), `snapshots/epoch-NNN.safeten
 """
 
 import json
-import logging
-import signal
-import threading
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from convscope.data.sources import Pictures
 from convscope.device import seeded
-from convscope.errors import ArgumentError, TrainingError
+from convscope.errors import ArgumentError
 from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.models.variants import STUDENTS, VARIANTS, ZFNET128, build
 from convscope.models.zfnet import Chain, initialise
 from convscope.progress import silenced
-from convscope.training.callbacks import EpochLog, ProgressBar, Snapshots, read_log
+from convscope.training.callbacks import EpochLog, Snapshots, read_log
 from convscope.training.choose import Exclude, choose
 from convscope.training.evaluate import Evaluation, evaluate
 from convscope.training.feed import Feed
+from convscope.training.fit import fit
 from convscope.training.module import Trainee
 from convscope.training.recipe import SNAPSHOTS, Recipe, named
 from convscope.training.weights import carry_over, write
@@ -46,13 +39,6 @@ RECIPE_OF = {"zfnet128": "scaled", "m5": "m5", "m6": "m6"}  # where it is not th
 # Settings that are not the recipe's: of the architecture, and of Lightning's Trainer.
 SHAPE = ("side", "maps", "fc", "remove", "groups", "norm", "option")
 LIGHTNING = ("accelerator", "devices", "strategy", "num_nodes", "precision")
-
-ADVICE = (  # of Lightning, that our users cannot act on
-    "The '.*_dataloader' does not have many workers",  # batches are made whole, in the time of a few steps
-    "Checkpoint directory .* exists and is not empty",  # as it should when a training is resumed
-    "You defined a `validation_step` but have no `val_dataloader`",  # validation is optional
-    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning's own use of torch
-)
 
 
 @dataclass(frozen=True)
@@ -226,89 +212,16 @@ def _fit(
     assert isinstance(module, Chain)
     trainee = Trainee(build(module.architecture), feed.recipe, module.architecture["classes"])
     trainee.network.load_state_dict(module.state_dict())
-    out.mkdir(parents=True, exist_ok=True)
 
     def current(trained: Trainee) -> Network:
         module.load_state_dict(trained.network.state_dict())
         return network
 
-    with _lightning_kept_quiet(), _interruptible():
-        trainer = _trainer(out, feed, Snapshots(out, current, snapshots), lightning)
-        trainer.fit(
-            trainee,
-            feed.training_batches(trainer),
-            feed.validation_batches(trainer),
-            ckpt_path=_state(out) if resume else None,
-            weights_only=True,
-        )
+    callbacks = [EpochLog(out / "log.csv", feed.sample()), Snapshots(out, current, snapshots)]
+    first = fit(trainee, feed, out, resume=resume, lightning=lightning, callbacks=callbacks)
     module.load_state_dict(trainee.network.state_dict())
     module.eval()
-    return trainer.is_global_zero
-
-
-def _trainer(out: Path, feed: Feed, snapshots: Snapshots, lightning: Mapping[str, Any]) -> L.Trainer:
-    return L.Trainer(
-        **{**lightning, "logger": _tensorboard(out) if lightning["logger"] else False},
-        max_epochs=feed.recipe.epochs,
-        gradient_clip_val=feed.recipe.clip,
-        callbacks=[
-            EpochLog(out / "log.csv", feed.sample()),
-            snapshots,
-            ProgressBar(),
-            # Runs last, so that the state is that of a finished epoch; only the newest is kept.
-            ModelCheckpoint(out, "state", save_on_train_epoch_end=True, enable_version_counter=False),
-        ],
-        default_root_dir=out,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,  # nothing is logged by step; a larger value only brings a warning
-        use_distributed_sampler=False,  # the feed shares the pictures out, so that their order follows from the seed
-    )
-
-
-def _tensorboard(out: Path) -> TensorBoardLogger:
-    try:
-        return TensorBoardLogger(out, name="tensorboard", version="")
-    except ModuleNotFoundError as error:
-        raise ArgumentError("tensorboard", True, "needs the extra: pip install convscope[tensorboard]") from error
-
-
-def _state(out: Path) -> Path:
-    path = out / "state.ckpt"
-    if not path.exists():
-        raise TrainingError(f"nothing to resume: there is no {path}")
-    return path
-
-
-@contextmanager
-def _lightning_kept_quiet() -> Iterator[None]:
-    """Without Lightning's banners and its advice; its errors pass."""
-    loggers = [logging.getLogger(f"lightning.pytorch{part}") for part in ("", ".utilities.rank_zero")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            for advice in ADVICE:
-                warnings.filterwarnings("ignore", advice)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Lightning answers an interrupt by ending the process, deaf to further ones; callers expect KeyboardInterrupt."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as end:
-        raise KeyboardInterrupt from end
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
+    return first
 
 
 def _story(

@@ -10,7 +10,10 @@ from typing import Literal
 Value = str | int | float | bool | None  # a cell of a table
 
 TIERS: Mapping[int, tuple[str, str]] = {  # METHODS G0: what the numbers may be compared with
-    0: ("Random weights", "These numbers try the method out. They reproduce nothing, whatever stands beside them."),
+    0: (
+        "Random weights or drawn pictures",
+        "These numbers try the method out. They reproduce nothing, whatever stands beside them.",
+    ),
     1: (
         "Small data: not a reproduction",
         "Published numbers, where they stand beside these, were measured on other data and another network.",

@@ -138,6 +138,23 @@ CASES = {
             ({0: "no-picture.png"}, "no-picture.png"),
         ],
     ),
+    "invert": Case(
+        lambda net, picture: convscope.invert(net, picture, layers=["relu", "last"], descriptors=["uoctti"], steps=2),
+        ["PICTURE", "--layers", "relu", "--descriptors", "hog", "--steps", "2"],
+        [
+            ({2: "rleu"}, "the nearest are relu"),
+            ({4: "sift"}, "expected hog, uoctti or py:MODULE:FUNCTION"),
+            ({6: "0"}, "steps is 0"),
+            ({5: "--step", 6: "0"}, "step is 0.0"),
+            ({5: "--tv", 6: "-1"}, "tv is -1.0"),
+            ({5: "--alpha", 6: "-1"}, "alpha is -1.0"),
+            ({5: "--beta", 6: "0"}, "beta is 0.0"),
+            ({5: "--seeds", 6: "0"}, "seeds is 0"),
+            ({5: "--decoders", 6: "none.safetensors"}, "there is no file"),
+            ({0: "none.png"}, "none.png"),
+            ({0: "no-picture.png"}, "no-picture.png"),
+        ],
+    ),
     "linear_probe": Case(
         lambda net, picture: convscope.linear_probe(
             net, "gallery", exclude=FEW, train=2, folds=2, layers=["relu"], classifiers=["svm"]

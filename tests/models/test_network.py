@@ -135,3 +135,17 @@ def test_what_is_no_module() -> None:
     with pytest.raises(ArgumentError, match="module is 'str'"):
         Network("zfnet128")
     assert isinstance(small().module, nn.Module)
+
+
+def test_the_working_copy_shares_what_has_no_layout_and_nothing_else() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5))
+    net = Network(module, (3, 8, 8), 0.0, 1.0)
+    working = net.working("cpu")
+    assert working[4].weight.data_ptr() == module[4].weight.data_ptr()
+    assert working[0].weight.data_ptr() != module[0].weight.data_ptr()
+    assert working[1].running_mean.data_ptr() != module[1].running_mean.data_ptr()
+    assert not working[4].weight.requires_grad
+    assert module[4].weight.requires_grad
+    with torch.no_grad():
+        module[4].weight.add_(1)
+    assert net.working("cpu") is not working  # the user's weights have changed

@@ -89,7 +89,7 @@ def test_tables_are_cut_and_published_numbers_stand_out(asked: Path) -> None:
     assert "The first 200 of 216 rows" in found.text
     assert "1,234,567" in found.text
     assert [cell["class"] for cell in found.all("th") if cell.get("class") == "published"] == ["published"] * 2
-    assert "Random weights." in found.text
+    assert "Random weights or drawn pictures." in found.text
     assert NASTY in found.text  # as text: assert_sound has seen no script
     titles = [a["href"] for a in found.all("a") if a.get("href", "").startswith("#act")]
     assert titles[:2] == ["#activations~2f9", "#activations~2f10"]

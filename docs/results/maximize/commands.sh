@@ -1,6 +1,6 @@
 #!/bin/sh
 # How the optima of docs/results/maximize were made; run from an empty folder, tiny-imagenet-100 unpacked in $DATA.
-# OTHERS: networks of other trainings, as files (here: fine-tuned alike but with other seeds, and one from scratch).
+# OTHERS: networks of other trainings, NAME=FILE each (which ones they were here: see README.md).
 export OMP_NUM_THREADS=1
 set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)

@@ -1,4 +1,4 @@
-"""What the runs of commands.sh found, in one result.json: python table.py FOLDER [NETWORK...].
+"""What the runs of commands.sh found, in one result.json: python table.py FOLDER [NAME=NETWORK...].
 
 The NETWORKs are shown the class optima of FOLDER/classes: how many does each call by their class?
 """
@@ -53,9 +53,10 @@ def main(folder: Path, others: list[str]) -> None:
     if rows_of(folder / "classes"):
         own, names = load("zfnet128"), [row["target"] for row in rows_of(folder / "classes")]
         pictures = torch.from_numpy(np.load(folder / "classes/arrays.npz")["pictures"])
-        for spec in ("zfnet128", *others):
+        for other in ("itself=zfnet128", *others):
+            label, _, spec = other.partition("=")
             right = called(load(spec), own, pictures, names)
-            rows.append({"run": "classes", "network": spec, "optima": len(names), "called_by_their_class": sum(right)})
+            rows.append({"run": "classes", "network": label, "optima": len(names), "called_by_their_class": sum(right)})
     for run in (*RUNS, "classes"):
         if (folder / run / "figure.png").exists():
             figure = Image.open(folder / run / "figure.png").convert("RGB")
