@@ -26,7 +26,7 @@ Whole = NDArray[np.int64]
 # What else costs time, in multiplications (measured on a CPU, where one core does about 5e10 a second):
 CALL = 1e6  # one operation, however small
 WEIGHT = 100  # a weight, brought into the order that the convolution wants, once a call
-NUMBER = 30  # a number of a map, written and read
+NUMBER = 90  # a number of a map, written and read
 
 
 @dataclass(frozen=True)
