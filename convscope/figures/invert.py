@@ -1,5 +1,6 @@
 """What is left of pictures in what layers say of them, and how much (METHODS I1, I2, I4)."""
 
+import math
 from typing import Annotated
 
 import numpy as np
@@ -113,6 +114,8 @@ def _series(axes: Axes, found: Inversion, name: str) -> None:
     if name == "error":
         axes.set_yscale("log")
         axes.minorticks_off()
+        low, high = axes.get_ylim()
+        axes.set_ylim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))  # so that ticks are in view
     else:
         axes.set_ylim(bottom=0)
     axes.legend(fontsize=7.5, labelcolor=FAINT, frameon=False, loc="best")

@@ -11,7 +11,7 @@ from convscope.figures.grid import FAINT, TEXT, canvas, chart, heading
 from convscope.models.network import Network
 
 OWN, PALE = ("#6fb3c8", "#f0a65a", "#b7d67a"), ("#e07a8b", "#b79be8", "#d9c25c", "#8b909c")
-LEFT, TOP, WIDE, HIGH, BESIDE = 64, 96, 560, 400, 360  # the margin, above the chart, its size, room for the legend
+LEFT, TOP, WIDE, HIGH, BESIDE = 64, 96, 560, 400, 430  # the margin, above the chart, its size, room for the legend
 LINE = 17  # pixels of a line of the legend
 
 
