@@ -322,52 +322,29 @@ def train(
     from convscope.training.recipe import assigned
     from convscope.training.run import train as run
 
-    settings = assigned(change or [], "set") | {
+    settings: dict[str, Any] = assigned(change or [], "set") | {
         "epochs": epochs, "lr": lr, "side": side, "batch_size": batch_size, "seed": seed, "accelerator": accelerator,
         "devices": devices, "strategy": strategy, "num_nodes": num_nodes, "precision": precision,
     }  # fmt: skip
+    settings |= {
+        "validation": validation, "exclude": exclude or (), "per_class": per_class, "test_cap": test_cap,
+        "split_seed": split_seed, "init_from": init_from, "resume": resume, "half": half, "cache": cache,
+        "workers": workers, "quiet": quiet,
+    }  # fmt: skip
     if decode is not None:
         network = load(decode)
-        decoded = train_decoders(
-            network,
-            layers or network.rectified(maps=False),
-            images,
-            out,
-            validation=validation,
-            exclude=exclude or (),
-            per_class=per_class,
-            test_cap=test_cap,
-            split_seed=split_seed,
-            init_from=init_from,
-            resume=resume,
-            half=half,
-            cache=cache,
-            workers=workers,
-            quiet=quiet,
-            **settings,
-        )
+        decoded = train_decoders(network, layers or network.rectified(maps=False), images, out, **settings)
         print(decoded.output / "decoders.safetensors")
         return
     done = run(
         images,
         out,
-        validation=validation,
         architecture=architecture,
         recipe=recipe,
-        init_from=init_from,
-        exclude=exclude or (),
-        per_class=per_class,
-        test_cap=test_cap,
-        split_seed=split_seed,
         name=name,
-        resume=resume,
         snapshots=_numbers("snapshots", snapshots),
-        half=half,
         validate_every=validate_every,
-        cache=cache,
-        workers=workers,
         tensorboard=tensorboard,
-        quiet=quiet,
         **settings,
     )
     report_skipped(done.skipped.items())

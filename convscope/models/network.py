@@ -229,20 +229,24 @@ def save(network: Network, path: str | Path, architecture: Mapping[str, Any], re
         part.unlink(missing_ok=True)
 
 
+def stored(path: str | Path, what: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The metadata and the tensors of a safetensors file. Raises WeightsError, which names `what` was looked for."""
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise WeightsError(f"{what}: there is no file {str(path)!r}") from error
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{what}: {str(path)!r} is no safetensors file ({error})") from error
+
+
 def read(path: str | Path, build: Callable[[Mapping[str, Any]], nn.Module]) -> Network:
     """Open a file that `save` wrote; `build` makes the module from its architecture.
 
     Weights stored in half precision compute in float32. Raises WeightsError for a file that is none of ours, or whose
     tensors do not fit the architecture (which keys, which shapes).
     """
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise WeightsError(f"weights: there is no file {str(path)!r}") from error
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"weights: {str(path)!r} is no safetensors file ({error})") from error
+    metadata, tensors = stored(path, "weights")
     if "convscope" not in metadata:
         raise WeightsError(
             f"weights: {str(path)!r} was not written by convscope; load its network with py:module:function"

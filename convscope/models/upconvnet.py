@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from convscope.errors import ArgumentError, WeightsError
-from convscope.models.network import Network, load_state
+from convscope.models.network import Network, load_state, stored
 
 UNIT = 128  # levels that are 1 to a decoder
 SLOPE = 0.2  # of the leaky rectifier
@@ -136,14 +135,7 @@ def read(path: str | Path, network: Network) -> Decoders:
     """The decoders of a file that `write` wrote, in float32, for this network. Raises WeightsError for a file that is
     none of ours, or for decoders of another network.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise WeightsError(f"decoders: there is no file {str(path)!r}") from error
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"decoders: {str(path)!r} is no safetensors file ({error})") from error
+    metadata, tensors = stored(path, "decoders")
     header = json.loads(metadata.get("convscope", "{}"))
     if "decoders" not in header:
         raise WeightsError(f"decoders: {str(path)!r} holds none; expected a file that train --decode wrote")
