@@ -60,8 +60,8 @@ def fit(
 
 
 class WholeFiles(TorchCheckpointIO):
-    """States that are there as a whole or not at all. Lightning writes to the system's temporary folder and moves, which
-    is a copy where that is another disk, and half a file after a kill.
+    """States that are there as a whole or not at all. Lightning writes to the system's temporary folder and moves,
+    which is a copy where that is another disk, and half a file after a kill.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:

@@ -47,8 +47,9 @@ class Scratch:
         def make(folder: Path) -> None:
             accelerator = {"cuda": "gpu"}.get(resolve(device).type, resolve(device).type)
             train(
-                labelled(task.pictures.subset(split.train)), folder / "run", architecture=self.architecture, recipe=self.recipe,
-                epochs=self.epochs, side=self.side, seed=seed, name="scratch", snapshots=(),
+                labelled(task.pictures.subset(split.train)), folder / "run",
+                architecture=self.architecture, recipe=self.recipe, epochs=self.epochs,
+                side=self.side, seed=seed, name="scratch", snapshots=(),
                 resume=(folder / "run" / "state.ckpt").exists(), accelerator=accelerator, devices=1,
             )  # fmt: skip
             trained = load(str(folder / "run" / "network.safetensors"))
