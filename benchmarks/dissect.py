@@ -18,8 +18,9 @@ import torch
 import torchvision
 from torch import nn
 
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
 from convscope.data.concepts import Concept, Concepts, Mark, Marks
-from convscope.data.sources import Pictures, batches
 from convscope.experiments.dissect import dissect
 from convscope.models.network import Network
 

@@ -23,7 +23,8 @@ from torch import nn
 from convscope.atlases.build import scan_units
 from convscope.atlases.checkpoints import Spans
 from convscope.atlases.scan import UNIT, Scanner, chosen_layers, scan
-from convscope.data.sources import Pictures, batches
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
 from convscope.models.network import Network
 from convscope.probe import record
 

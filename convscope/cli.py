@@ -19,7 +19,7 @@ from convscope.errors import ArgumentError, ConvscopeError
 from convscope.progress import silenced
 
 if TYPE_CHECKING:
-    from convscope.data.sources import Pictures
+    from convscope.data.collection import Pictures
     from convscope.models.network import Layer, Network
 
 MISTAKE, INTERRUPTED = 2, 130  # exit codes

@@ -19,6 +19,7 @@ from convscope.errors import ArgumentError, PictureError
 
 Source: TypeAlias = "Path | str | bytes | Image.Image | NDArray[Any]"
 
+GALLERY = Path(__file__).parent / "assets" / "gallery"  # the bundled pictures
 PNG_SIDE = 64  # up to here a PNG is about as small as a JPEG, and keeps every bit
 JPEG_QUALITY = 92
 SIXTEEN_BIT = 257  # 65535 / 255
@@ -27,10 +28,10 @@ SIXTEEN_BIT = 257  # 65535 / 255
 def load_picture(source: Source, *, name: str | None = None) -> Image.Image:
     """The picture as 8-bit RGB, upright (T1, step 1).
 
-    `source` is a file, encoded bytes, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8 or
-    uint16. Grey becomes three equal channels, alpha is dropped, CMYK and palettes are converted, 16 bits are scaled
-    to 8, the EXIF orientation is applied; of an animation the first frame counts. `name` is what errors call the
-    picture (default: its path).
+    `source` is a file (`gallery/...` may be a bundled one), encoded bytes, a PIL image, or an array (H, W), (H, W, 1),
+    (H, W, 3) or (H, W, 4) of uint8 or uint16. Grey becomes three equal channels, alpha is dropped, CMYK and palettes
+    are converted, 16 bits are scaled to 8, the EXIF orientation is applied; of an animation the first frame counts.
+    `name` is what errors call the picture (default: its path).
 
     Raises PictureError for what cannot be read: no such file, no picture, truncated, a side of 0, or more pixels than
     `PIL.Image.MAX_IMAGE_PIXELS` (about 89 million, Pillow's bound against decompression bombs).
@@ -41,6 +42,13 @@ def load_picture(source: Source, *, name: str | None = None) -> Image.Image:
         return _load(source)
     except PictureError as error:
         raise PictureError(f"{name}: {error}" if name else str(error)) from error
+
+
+def bundled(path: str | Path) -> Path:
+    """The path; into the bundled gallery where it is spelled `gallery/...` and nothing of that name is here."""
+    inside = Path(path)
+    here = inside.parts[:1] != ("gallery",) or ".." in inside.parts or inside.exists()
+    return inside if here else GALLERY.joinpath(*inside.parts[1:])
 
 
 def separate(pictures: Any) -> list[Any]:
@@ -91,7 +99,7 @@ def _open(source: Path | str | bytes) -> Image.Image:
     if isinstance(source, bytes):
         data = source
     else:
-        path = Path(source)
+        path = bundled(source)
         if path.exists() and not path.is_file():  # a pipe would never end
             raise PictureError("a folder, expected a picture" if path.is_dir() else "not a regular file")
         data = path.read_bytes()

@@ -46,7 +46,9 @@ from convscope.atlases.store import (
     tile_box,
 )
 from convscope.atlases.tally import Leaders, Statistics, Tally
-from convscope.data.sources import NO_CLASS, Pictures, batches, images
+from convscope.data.batches import batches
+from convscope.data.collection import NO_CLASS, Pictures
+from convscope.data.sources import images
 from convscope.device import resolve
 from convscope.errors import ArgumentError, AtlasError, DataError, PictureError
 from convscope.models.network import Layer, Network

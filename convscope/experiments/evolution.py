@@ -19,7 +19,8 @@ from torch import Tensor
 from convscope.atlases.build import GREY, cut
 from convscope.atlases.scan import chosen_layers, scan
 from convscope.atlases.store import tile_box
-from convscope.data.sources import Pictures, batches
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
 from convscope.data.sources import images as open_images
 from convscope.device import resolve
 from convscope.errors import ArgumentError, DataError

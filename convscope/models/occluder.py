@@ -19,6 +19,7 @@ from torch import Tensor
 from convscope.device import resolve, seeded
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
+from convscope.pictures import bundled
 from convscope.probe.address import Unit
 from convscope.probe.boxes import Boxes
 from convscope.probe.incremental import Incremental
@@ -178,7 +179,7 @@ def covering(network: Network, picture: Tensor, fill: Fill, seed: int = 0) -> Te
         if not isfinite(number):
             raise ArgumentError("fill", fill, "expected a finite number")
         return torch.full_like(picture, number)
-    if isinstance(fill, str) and not Path(fill).exists():
+    if isinstance(fill, str) and not bundled(fill).exists():
         raise ArgumentError("fill", fill, f"expected {', '.join(FILLS)}, a number in network space, or a picture file")
     cover = network.inputs(fill)
     if cover.shape != (1, *picture.shape):

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convscope.data.sources import Pictures, images
+from convscope.data.collection import Pictures
+from convscope.data.sources import images
 from convscope.device import seeded
 from convscope.errors import ArgumentError, TrainingError
 from convscope.models.network import Network

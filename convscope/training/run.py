@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.device import seeded
 from convscope.errors import ArgumentError
 from convscope.models.catalog import load

@@ -10,7 +10,7 @@ from torch import nn
 
 import convscope
 from convscope import Network, load
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.errors import ArgumentError, DataError, LayerError
 from convscope.experiments import linear_probe as module
 from convscope.experiments.linear_probe import linear_probe

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from convscope import Network
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.errors import ArgumentError, DataError, NetworkError
 from convscope.experiments.transfer import ALONE, BASELINE, crossing, transfer
 from convscope.figures.transfer import transfer as draw
