@@ -7,7 +7,6 @@ Memory: the peak of a process that dissects 20,000 pictures against that of one 
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from statistics import median
 import numpy as np
 import torch
 import torchvision
+from resident import resident
 from torch import nn
 
 from convscope.data.batches import batches
@@ -92,7 +92,7 @@ def peak(count: int) -> None:
     """Dissect `count` pictures and print this process's peak memory in MiB."""
     module = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 128, 3, stride=2), nn.ReLU())
     dissect(Network(module, (3, 32, 32), 0.0, 1.0), concepts(count, 32, 20), batch_size=BATCH, device="cpu")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(resident())
 
 
 def memory(few: int, many: int) -> None:

@@ -7,7 +7,6 @@ Memory: the peak of a process that scans 20,000 pictures against that of one tha
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 import torchvision
+from resident import resident
 from torch import nn
 
 from convscope.atlases.build import scan_units
@@ -102,7 +102,7 @@ def peak(count: int) -> None:
     module = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 128, 3, stride=2), nn.ReLU())
     network = Network(module, input_size=(3, 32, 32))
     scan(network, Noise(count), batch_size=BATCH, device="cpu")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(resident())
 
 
 def memory() -> None:

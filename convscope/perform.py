@@ -108,9 +108,9 @@ def perform(name: str, values: Values, out: str | Path) -> Done:
     data = data or getattr(found, "source", None)  # an experiment on concepts finds its pictures with them
     result = Result(
         name,
-        _network(*networks[:1]),
+        networks[0].identity(),
         list(found.rows),
-        _data(data),
+        {} if data is None else data.identity(),
         {field.name: _plain(settings[field.name]) for field in chosen.fields if field.kind != "network"},
         int(settings.get("seed") or 0),
         str(resolve(settings.get("device"))),
@@ -174,18 +174,6 @@ def _pictures(values: list[Any]) -> Any:
     from torch import Tensor, cat
 
     return cat(values) if values and all(isinstance(each, Tensor) for each in values) else values
-
-
-def _network(network: Any = None) -> dict[str, Any]:
-    if network is None:
-        return {}
-    return {"name": network.name, "spec": network.spec, "weights": network.fingerprint()}
-
-
-def _data(pictures: Any) -> dict[str, Any]:
-    if pictures is None:
-        return {}
-    return {"name": pictures.name, "pictures": len(pictures), "fingerprint": pictures.fingerprint()}
 
 
 def _plain(value: Any) -> Any:

@@ -39,7 +39,7 @@ from convscope import (
     transfer,
 )
 from convscope.cli import app
-from convscope.commands import command as complete
+from convscope.commands.experiments import command as complete
 from convscope.data.canvas import SIDE
 from convscope.data.drawn import draw
 from convscope.demo import FEW, FIVE, SEEN, SMALLER

@@ -41,7 +41,6 @@ from convscope.atlases.store import (
     Info,
     Skipped,
     open_atlas,
-    put,
     put_table,
     tile_box,
 )
@@ -51,6 +50,7 @@ from convscope.data.collection import NO_CLASS, Pictures
 from convscope.data.sources import images
 from convscope.device import resolve
 from convscope.errors import ArgumentError, AtlasError, DataError, PictureError
+from convscope.files import put
 from convscope.models.network import Layer, Network
 from convscope.pictures import display, encode
 from convscope.probe.rectify import LRN, Rule

@@ -160,6 +160,10 @@ class Pictures:
         """File count and SHA-256 of the sorted name list (G0)."""
         return f"{len(self)}-{hashlib.sha256(chr(10).join(sorted(self.paths)).encode()).hexdigest()}"
 
+    def identity(self) -> dict[str, Any]:
+        """What results say of them: name, how many, fingerprint."""
+        return {"name": self.name, "pictures": len(self), "fingerprint": self.fingerprint()}
+
 
 class _Chosen(Sequence[Any]):
     """Some items of a sequence, read only when asked for."""

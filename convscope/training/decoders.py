@@ -121,8 +121,7 @@ def train_decoders(
         columns = ("epoch", "train_loss", "val_loss", *map(_column, decoders.layers), "lr", "seconds")
         log = EpochLog(out / "log.csv", None, columns)
         if fit(trainee, feed, out, resume=resume, lightning=flags, callbacks=[log]):
-            data = {"name": training.name, "pictures": len(training), "fingerprint": training.fingerprint()}
-            story = {**chosen.plain(), "data": data, "side": size[1]}
+            story = {**chosen.plain(), "data": training.identity(), "side": size[1]}
             write(decoders, out / "decoders.safetensors", network, story, half=half)
             (out / "training.json").write_text(json.dumps(story, indent=1, sort_keys=True) + "\n")
         rows = read_log(out / "log.csv")
