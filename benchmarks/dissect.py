@@ -7,15 +7,13 @@ Memory: the peak of a process that dissects 20,000 pictures against that of one 
 """
 
 import argparse
-import subprocess
-import sys
 import time
 from statistics import median
 
 import numpy as np
 import torch
 import torchvision
-from resident import resident
+from resident import peaks, resident
 from torch import nn
 
 from convscope.data.batches import batches
@@ -96,9 +94,7 @@ def peak(count: int) -> None:
 
 
 def memory(few: int, many: int) -> None:
-    small, large = (
-        float(subprocess.check_output([sys.executable, __file__, "--peak", str(count)])) for count in (few, many)
-    )
+    small, large = peaks(__file__, (few, many))
     print(f"peak memory: {small:.0f} MiB for {few:,} pictures, {large:.0f} MiB for {many:,}: {large / small:.3f}")
 
 

@@ -7,8 +7,6 @@ Memory: the peak of a process that scans 20,000 pictures against that of one tha
 """
 
 import argparse
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 import torchvision
-from resident import resident
+from resident import peaks, resident
 from torch import nn
 
 from convscope.atlases.build import scan_units
@@ -106,9 +104,7 @@ def peak(count: int) -> None:
 
 
 def memory() -> None:
-    few, many = (
-        float(subprocess.check_output([sys.executable, __file__, "--peak", str(count)])) for count in (2_000, 20_000)
-    )
+    few, many = peaks(__file__, (2_000, 20_000))
     print(f"peak memory: {few:.0f} MiB for 2,000 pictures, {many:.0f} MiB for 20,000: {many / few:.3f} (limit 1.05)")
 
 

@@ -6,6 +6,7 @@ Knows nothing of networks or data sets. A picture that cannot be read raises Pic
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -22,6 +23,7 @@ Source: TypeAlias = "Path | str | bytes | Image.Image | NDArray[Any]"
 GALLERY = Path(__file__).parent / "assets" / "gallery"  # the bundled pictures
 PNG_SIDE = 64  # up to here a PNG is about as small as a JPEG, and keeps every bit
 JPEG_QUALITY = 92
+GREY = 128  # of 255: a projection's zero, what lies beyond a picture's border, what covers a part of it (V5, V6, F7)
 SIXTEEN_BIT = 257  # 65535 / 255
 
 
@@ -211,3 +213,16 @@ def display(
     shown = (0.5 + 0.5 * gain * values / scale).clamp(0, 1).mul(255).round().to(torch.uint8)
     shown = shown.expand(*shown.shape[:-3], 3, *shown.shape[-2:]).movedim(-3, -1)
     return np.ascontiguousarray(shown.numpy())
+
+
+def cut(source: Tensor, corner: Sequence[int], box: tuple[int, int, int, int], fill: int) -> Tensor:
+    """The part of `source` (C, h, w) in `box`, both in pixels of one picture; `corner` is where source begins (V6)."""
+    top, left, bottom, right = (edge - corner[k % 2] for k, edge in enumerate(box))
+    tile = source.new_full((len(source), bottom - top, right - left), fill)
+    rows = slice(max(top, 0), min(bottom, source.shape[1]))
+    columns = slice(max(left, 0), min(right, source.shape[2]))
+    if rows.start < rows.stop and columns.start < columns.stop:
+        tile[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = source[
+            :, rows, columns
+        ]
+    return tile

@@ -82,7 +82,10 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "upconvnet",
         ],
     ),
-    "atlases": (3, ["tally", "scan", "slides", "imprints", "store", "checkpoints", "build", "proxies", "sample"]),
+    "atlases": (
+        3,
+        ["tally", "scan", "slides", "imprints", "store", "checkpoints", "tables", "build", "proxies", "sample"],
+    ),
     "training": (
         3,
         [

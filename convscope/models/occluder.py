@@ -19,7 +19,7 @@ from torch import Tensor
 from convscope.device import resolve, seeded
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
-from convscope.pictures import bundled
+from convscope.pictures import GREY, bundled
 from convscope.probe.address import Unit
 from convscope.probe.boxes import Boxes
 from convscope.probe.incremental import Incremental
@@ -31,7 +31,6 @@ Fill = str | float | Path | Image.Image | NDArray[Any] | Tensor
 Strongest = Literal["max", "sum"]
 Mode = Literal["exact", "capped", "drill", "whole"]
 FILLS = ("grey", "mean", "noise", "blur")
-GREY = 128  # of 255 (F7)
 BLUR = 1 / 10  # the standard deviation of the Gaussian, of the picture's side: nothing can be told apart any more
 
 

@@ -19,13 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convscope.atlases.build import cut
 from convscope.atlases.store import Info, tile_box
 from convscope.device import resolve
 from convscope.errors import ConvscopeError, LayerError, NetworkError, UnitError
 from convscope.models.network import Layer, Network
 from convscope.models.occluder import covering
-from convscope.pictures import display
+from convscope.pictures import GREY, cut, display
 from convscope.probe.occluders import hide
 from convscope.probe.record import run
 from convscope.probe.rectify import LRN, Rule
@@ -36,7 +35,6 @@ Pixels = NDArray[np.uint8]  # (height, width, 3)
 Answered = TypeVar("Answered")
 
 RULES: tuple[Rule, ...] = ("deconvnet", "guided", "gradient")
-GREY = 128  # of 255: what lies beyond a picture's border (METHODS V6)
 
 
 class Square(NamedTuple):
