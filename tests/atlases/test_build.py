@@ -285,7 +285,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint(
         fsync(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr("convscope.atlases.store.os.fsync", full)
+        patch.setattr("convscope.files.os.fsync", full)
         with pytest.raises(AtlasError, match=r"^.*: no space left on the disk; free some and run [^\n]*$"):
             build(tmp_path)
     assert not list(tmp_path.rglob("*.part"))
