@@ -26,9 +26,9 @@ from PIL import Image
 from torch import Tensor
 
 from convscope.data.canvas import SIDE
+from convscope.data.collection import Pictures
 from convscope.data.drawn import NAMES, draw
 from convscope.data.preprocess import Preprocess, lattice
-from convscope.data.sources import Pictures
 from convscope.errors import ArgumentError, DataError
 
 DRAWN = 480  # pictures, unless said otherwise: some ten of each texture
