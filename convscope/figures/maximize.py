@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convscope.errors import ArgumentError
 from convscope.experiments.maximize import Optima
 from convscope.figures.grid import DPI, EMPTY, FAINT, canvas, fitted, heading, place, rgb
 from convscope.figures.svg import COOL
@@ -22,6 +23,7 @@ Display = Literal["auto", "pixels", "standardised"]
 LEFT, GAP, HEAD = 28, 16, 46  # pixels: the margin, between tiles, above them
 CURVE, UNDER = 34, 84  # the height of a history, what stands below a tile
 SMALLEST, LARGEST = 128, 224  # sides of a tile
+BEST = 64  # channels of the preset channel (METHODS P2)
 
 
 def maximize(
@@ -30,6 +32,9 @@ def maximize(
     *,
     display: Annotated[Display, "how values become colours [default: standardised from noise, else pixels]"] = "auto",
     curves: Annotated[bool, "draw how the score rose"] = True,
+    best: Annotated[
+        int | None, "only so many targets, highest score first [default: all; with the preset channel 64]"
+    ] = None,
 ) -> Figure:
     """A tile for every optimum, its score over the steps below it; with several starts or seeds, or something to
     compare with, a row for every target, the original first (METHODS P3). What was skipped stays blank.
@@ -38,15 +43,17 @@ def maximize(
     picture of these values would look like.
     """
     each = len(set(zip(found.starts, found.seeds, strict=True)))
+    shown, told = _chosen(found, each, best), len(found.targets)
     compared = found.originals is not None
-    columns = each + compared if each + compared > 1 else min(math.ceil(math.sqrt(len(found.targets))), 8)
+    columns = each + compared if each + compared > 1 else min(math.ceil(math.sqrt(len(shown))), 8)
     side = min(max(max(found.pictures.shape[2:]), SMALLEST), LARGEST)
-    lines = math.ceil(len(found.targets) * (1 + compared / each) / columns)
+    lines = math.ceil(len(shown) * (1 + compared / each) / columns)
     across, down = side + GAP, side + UNDER - (0 if curves else CURVE)
     figure = canvas(max(2 * LEFT + columns * across - GAP, 420), HEAD + lines * down)
-    heading(figure, f"What excites {network.name} most", LEFT, 26)
-    for row in range(len(found.targets)):
-        line, column = divmod(row, each) if compared or each > 1 else divmod(row, columns)
+    some = f": {len(shown) // each} of {told // each}" if len(shown) < told else ""
+    heading(figure, f"What excites {network.name} most{some}", LEFT, 26)
+    for number, row in enumerate(shown):
+        line, column = divmod(number, each) if compared or each > 1 else divmod(number, columns)
         left, top = LEFT + (column + compared) * across, HEAD + 18 + line * down
         if compared and column == 0 and found.originals is not None:
             original = pixels(network, found.originals[row])
@@ -56,6 +63,20 @@ def maximize(
         if curves:
             _curve(figure, found, row, (left, top + side + 4, side))
     return figure
+
+
+def _chosen(found: Optima, each: int, best: int | None) -> list[int]:
+    """The rows to show, `each` a target: all in order, or those of the `best` targets, highest score first; of the
+    preset channel (it skips), the best 64 (METHODS P2).
+    """
+    if best is None and not found.how.skip:
+        return list(range(len(found.targets)))
+    best = BEST if best is None else best
+    if best < 1:
+        raise ArgumentError("best", best, "expected at least 1")
+    highest = found.history["score"][:, -1].view(-1, each).amax(1)
+    order = highest.argsort(descending=True, stable=True)[:best].tolist()
+    return [target * each + k for target in order for k in range(each)]
 
 
 def _title(found: Optima, row: int, several: bool, compared: bool) -> str:

@@ -271,6 +271,27 @@ def test_the_figure_names_its_tiles(tmp_path: Path) -> None:
     assert titles(found, curves=False) == ["cat: a picture", "from noise", "from class mean"]
 
 
+def test_all_channels_of_a_layer_and_the_best_of_them_first() -> None:
+    net = silenced(convolutional(), 2)
+    with pytest.warns(UserWarning, match="skipped"):
+        found = maximize(net, "relu2:*", preset="channel", steps=2)
+    assert [target.name for target in found.targets] == [f"relu2:{k}" for k in range(5)]
+    scores = found.history["score"][:, -1]
+    order = sorted(range(5), key=lambda k: -float(scores[k]))
+    assert order != list(range(5))
+    names = titles(found)
+    assert [name.split(",")[0] for name in names] == [f"relu2:{k}" for k in order]
+    assert titles(found, best=2) == names[:2]
+    assert "relu2:2, skipped" in names[-2:]
+    plain = maximize(net, ["relu:*", "cat"], steps=1, seeds=2)
+    assert len(plain.targets) == 14
+    assert titles(plain)[0].startswith("relu:0")  # as asked for
+    with pytest.raises(ArgumentError, match="best is 0"):
+        draw(net, found, best=0)
+    with pytest.raises(ConvscopeError, match="the nearest are relu"):
+        maximize(net, "rleu:*")
+
+
 def test_standardised_colours() -> None:
     shown = standardised(torch.randn(3, 40, 40) * 9 + 4)
     assert abs(float(shown.mean()) - 127.5) < 1
