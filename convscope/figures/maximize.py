@@ -37,21 +37,21 @@ def maximize(
     ] = None,
 ) -> Figure:
     """A tile for every optimum, its score over the steps below it; with several starts or seeds, or something to
-    compare with, a row for every target, the original first (METHODS P3). What was skipped stays blank.
+    compare with, a row for every target, the original first (METHODS P3). What was skipped stays blank, or is left out
+    where only the best are shown.
 
     "standardised" is (x - mean) / std · 0.1 + 0.5 of each picture's own mean and deviation (V5); "pixels" shows what a
     picture of these values would look like.
     """
     each = len(set(zip(found.starts, found.seeds, strict=True)))
-    shown, told = _chosen(found, each, best), len(found.targets)
+    shown = _chosen(found, each, best)
     compared = found.originals is not None
     columns = each + compared if each + compared > 1 else min(math.ceil(math.sqrt(len(shown))), 8)
     side = min(max(max(found.pictures.shape[2:]), SMALLEST), LARGEST)
     lines = math.ceil(len(shown) * (1 + compared / each) / columns)
     across, down = side + GAP, side + UNDER - (0 if curves else CURVE)
     figure = canvas(max(2 * LEFT + columns * across - GAP, 420), HEAD + lines * down)
-    some = f": {len(shown) // each} of {told // each}" if len(shown) < told else ""
-    heading(figure, f"What excites {network.name} most{some}", LEFT, 26)
+    heading(figure, f"What excites {network.name} most{_left_out(found, shown, each)}", LEFT, 26)
     for number, row in enumerate(shown):
         line, column = divmod(number, each) if compared or each > 1 else divmod(number, columns)
         left, top = LEFT + (column + compared) * across, HEAD + 18 + line * down
@@ -66,17 +66,28 @@ def maximize(
 
 
 def _chosen(found: Optima, each: int, best: int | None) -> list[int]:
-    """The rows to show, `each` a target: all in order, or those of the `best` targets, highest score first; of the
-    preset channel (it skips), the best 64 (METHODS P2).
+    """The rows to show, `each` a target: all in order, or those of the `best` targets that were not skipped, highest
+    score first; of the preset channel (it skips), the best 64 (METHODS P2).
     """
     if best is None and not found.how.skip:
         return list(range(len(found.targets)))
     best = BEST if best is None else best
     if best < 1:
         raise ArgumentError("best", best, "expected at least 1")
+    skipped = torch.tensor([status == "skipped" for status in found.status]).view(-1, each).all(1)
     highest = found.history["score"][:, -1].view(-1, each).amax(1)
-    order = highest.argsort(descending=True, stable=True)[:best].tolist()
-    return [target * each + k for target in order for k in range(each)]
+    order = highest.masked_fill(skipped, -torch.inf).argsort(descending=True, stable=True)
+    kept = order[: min(best, int((~skipped).sum()))].tolist()
+    return [target * each + k for target in kept for k in range(each)]
+
+
+def _left_out(found: Optima, shown: list[int], each: int) -> str:
+    """What the heading says of targets that are not shown."""
+    if len(shown) == len(found.targets):
+        return ""
+    skipped = sum(found.status[k] == "skipped" for k in set(range(len(found.targets))) - set(shown)) // each
+    words = f": {len(shown) // each} of {len(found.targets) // each}"
+    return f"{words}, {skipped} skipped" if skipped else words
 
 
 def _title(found: Optima, row: int, several: bool, compared: bool) -> str:

@@ -123,6 +123,19 @@ def test_decoders_are_measured_beside_the_descent_at_their_size(tmp_path: Path) 
         invert(small(dead=True), x, decoders=tmp_path / "decoders.safetensors", steps=3)
 
 
+def test_what_is_bundled_is_taken_by_itself_where_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convscope.experiments.invert.ASSETS", tmp_path)
+    net, x = small(), pictures()
+    (tmp_path / "decoders").mkdir()
+    for file, owner in (("another", small(dead=True)), ("own", net)):
+        write(Decoders({"relu2": (12, 8, 8)}, maps=(4,), side=16), tmp_path / f"decoders/{file}.safetensors", owner, {})
+    decoded = {key: invert(net, x, steps=1, decoders=key).made[1].decoded for key in (None, "none")}
+    assert decoded[None] is not None
+    assert decoded["none"] is None
+    (tmp_path / "decoders/own.safetensors").unlink()
+    assert invert(net, x, steps=1).made[1].decoded is None
+
+
 def test_the_figure_draws_so_many_pictures() -> None:
     net, x = small(), pictures(3)
     found = invert(net, x, layers=["relu"], descriptors=["uoctti"], steps=2)
@@ -130,6 +143,19 @@ def test_the_figure_draws_so_many_pictures() -> None:
     assert len(all_.axes) - len(few.axes) == 2 * 4
     few.canvas.draw()
     assert np.isfinite(few.get_size_inches()).all()
+
+
+def test_without_a_gradient_at_the_start_it_stays_there_and_says_so() -> None:
+    net = small()
+    with torch.no_grad():
+        net.module.get_submodule("conv").bias.fill_(-1)  # silent on faint noise, not on pictures
+    x = 3 * pictures()
+    with pytest.warns(UserWarning, match="relu has no gradient at the start"):
+        found = invert(net, x, layers=["relu"], steps=3)
+    assert found.made[0].status == ("stuck", "stuck")
+    assert len(found.notes) == 1
+    torch.testing.assert_close(found.made[0].error, torch.ones(1, 2))
+    assert found.made[0].pictures.isfinite().all()
 
 
 def test_mistakes() -> None:
@@ -145,6 +171,8 @@ def test_mistakes() -> None:
         ({"seeds": 0}, "seeds is 0"),
         ({"preset": "sgd"}, "expected one of adam, mahendran"),
         ({"jitter": -1}, "jitter is -1"),
+        ({"alpha": -1.0}, "alpha is -1.0"),
+        ({"step": 0.0}, "step is 0.0"),
     ):
         with pytest.raises(ConvscopeError, match=words):
             invert(net, x, **values)  # type: ignore[arg-type]
