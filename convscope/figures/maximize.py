@@ -59,7 +59,7 @@ def maximize(
             original = pixels(network, found.originals[row])
             place(figure, fitted(original, side), LEFT, top, title=f"{found.targets[row].name}: a picture")
         tile = _tile(network, found, row, display)
-        place(figure, fitted(tile, side), left, top, title=_title(found, row, each > 1, compared))
+        place(figure, fitted(tile, side), left, top, title=_title(found, row, each == 1 or column == 0, compared))
         if curves:
             _curve(figure, found, row, (left, top + side + 4, side))
     return figure
@@ -90,9 +90,10 @@ def _left_out(found: Optima, shown: list[int], each: int) -> str:
     return f"{words}, {skipped} skipped" if skipped else words
 
 
-def _title(found: Optima, row: int, several: bool, compared: bool) -> str:
-    parts = [] if compared and several else [found.targets[row].name]
-    if several or compared:
+def _title(found: Optima, row: int, first: bool, compared: bool) -> str:
+    """What a tile is that the `first` of its line, or the picture to compare with, has not said."""
+    parts = [found.targets[row].name] if first and not compared else []
+    if compared or len(set(found.starts)) > 1:
         parts.append(f"from {found.starts[row].replace('-', ' ')}")
     if len(set(found.seeds)) > 1:
         parts.append(f"seed {found.seeds[row]}")

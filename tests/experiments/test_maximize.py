@@ -267,8 +267,13 @@ def test_the_figure_names_its_tiles(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="skipped"):
         found = maximize(net, ["relu2:1", "relu2:2"], preset="channel", steps=2)
     assert titles(found) == ["relu2:1"]
-    found = maximize(net, ["cat"], steps=1, start=["noise", "class-mean"], images=classes(tmp_path))
+    data = classes(tmp_path)
+    found = maximize(net, ["cat"], steps=1, start=["noise", "class-mean"], images=data)
     assert titles(found, curves=False) == ["cat: a picture", "from noise", "from class mean"]
+    found = maximize(net, ["cat", "cup"], steps=1, images=data)
+    assert titles(found) == ["cat: a picture", "from class mean", "cup: a picture", "from class mean"]
+    found = maximize(net, ["cat", "dog"], steps=1, seeds=2)
+    assert titles(found) == ["cat, seed 0", "seed 1", "dog, seed 0", "seed 1"]
 
 
 def test_all_channels_of_a_layer_and_the_best_of_them_first() -> None:
