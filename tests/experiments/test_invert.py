@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from convscope.data.sources import images
 from convscope.errors import ArgumentError, ConvscopeError, WeightsError
 from convscope.experiments.invert import invert
 from convscope.figures.invert import invert as draw
+from convscope.models.catalog import ASSETS, load
 from convscope.models.network import Network
 from convscope.models.upconvnet import Decoders, write
 
@@ -134,6 +136,19 @@ def test_what_is_bundled_is_taken_by_itself_where_it_fits(tmp_path: Path, monkey
     assert decoded["none"] is None
     (tmp_path / "decoders/own.safetensors").unlink()
     assert invert(net, x, steps=1).made[1].decoded is None
+
+
+def test_the_bundled_decoders_know_more_than_the_mean_picture() -> None:
+    net, gallery = load("zfnet128"), images("gallery")
+    files = list((ASSETS / "decoders").iterdir())
+    assert sum(file.stat().st_size for file in files) < 8e6
+    some = [gallery.picture(index) for index in range(0, len(gallery), 13)]
+    found = invert(net, some, layers=["pool2", "pool5", "relu7"], steps=1)
+    levels = found.originals * net.std * 255
+    for each, share in zip(found.made, (0.3, 0.65, 0.85), strict=True):
+        assert each.decoded is not None
+        small = nn.functional.interpolate(levels, each.decoded.shape[2:], mode="bilinear", antialias=True)
+        assert float((each.decoded * net.std * 255 - small).square().mean()) < share * float(small.square().mean())
 
 
 def test_the_figure_draws_so_many_pictures() -> None:
