@@ -2,12 +2,13 @@
 # make test   everything that has to hold: format, lint, types, tests
 # make lint   the first three of those
 # make docs   the generated parts of docs/
+# make results   docs/results.md from the files in docs/results/
 # Each makes its own virtual environment, .venv, when it is missing.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs chromium
+.PHONY: demo test lint docs results chromium
 
 demo: .venv/installed
 	$(BIN)/convscope demo
@@ -22,6 +23,9 @@ lint: .venv/installed-test
 
 docs: .venv/installed-test
 	$(BIN)/python docs/generate.py
+
+results: .venv/installed
+	$(BIN)/python docs/results.py
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than Python 3.11; name another with make PYTHON=..." >&2; exit 2; }

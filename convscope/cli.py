@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,11 +143,16 @@ def view(
     host: Annotated[
         str, typer.Option("--host", metavar="ADDRESS", help="beyond 127.0.0.1 readers need the token it prints")
     ] = "127.0.0.1",
+    offer: Annotated[
+        list[str] | None,
+        typer.Option("--offer", metavar="FOLDER", help="forms may choose it: pictures, concepts, a training; repeatable"),
+    ] = None,
 ) -> None:
     """Look around in ATLAS and put pictures under the lens of its network, in the browser, on this machine."""
     from convscope.web.serve import view as serve
 
-    serve(atlas, network, host=host, port=port, browser=not no_browser, announce=lambda line: print(line, flush=True))
+    announce = partial(print, flush=True)
+    serve(atlas, network, host=host, port=port, browser=not no_browser, offers=offer or (), announce=announce)
 
 
 @app.command()

@@ -111,7 +111,7 @@ def _settled(similarity: Sequence[float], epochs: Sequence[int]) -> int | None:
 
 
 def evolution(
-    run: Folder,
+    run: Annotated[Folder, "a folder that train wrote, with snapshots of the weights"],
     images: Images,
     *,
     layers: Annotated[Sequence[str] | None, "a layer [default: all rectified maps]"] = None,

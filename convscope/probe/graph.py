@@ -162,6 +162,13 @@ class Graph:
     times: Counter[str] = field(default_factory=Counter)
     aliased: bool = False
     output: int | None = None
+    known: dict[Any, Any] = field(default_factory=dict)  # what has been found out about it
+
+    def once(self, question: Any, answer: Callable[[], Any]) -> Any:
+        """What `answer` says, which is asked the first time only."""
+        if question not in self.known:
+            self.known[question] = answer()
+        return self.known[question]
 
     def node(self, layer: str) -> Node:
         """The node whose output a layer's is; `name` means the last call of a module called more than once."""

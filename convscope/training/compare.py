@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, variance
 
-from scipy.stats import binomtest, t
 from torch import Tensor
 
 LEVEL = 0.05  # the share of false alarms that is put up with, over all the pairs together
@@ -38,6 +37,8 @@ class Pair:
 
 def mcnemar(right: Tensor, other: Tensor) -> float:
     """Exact two-sided p of McNemar's test for (N,) bools on the same pictures; 1 where they never differ."""
+    from scipy.stats import binomtest  # a second that nobody else need wait for
+
     only, only_other = int((right & ~other).sum()), int((other & ~right).sum())
     return float(binomtest(only, only + only_other).pvalue) if only + only_other else 1.0
 
@@ -76,6 +77,8 @@ def compared(right: Mapping[str, Sequence[Tensor]]) -> list[Pair]:
 
 def _of_seeds(a: Sequence[float], b: Sequence[float], deviation: float, freedom: int) -> float:
     """Two-sided p of a difference of means, with a known number of degrees of freedom in the deviation."""
+    from scipy.stats import t
+
     apart = abs(fmean(a) - fmean(b))
     if not deviation:
         return float(apart == 0)

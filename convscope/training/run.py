@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -23,14 +23,13 @@ from convscope.models.network import Network
 from convscope.models.variants import STUDENTS, VARIANTS, ZFNET128, build
 from convscope.models.zfnet import Chain, initialise
 from convscope.progress import silenced
-from convscope.training.callbacks import EpochLog, Snapshots, read_log
 from convscope.training.choose import Exclude, choose
 from convscope.training.evaluate import Evaluation, evaluate
-from convscope.training.feed import Feed
-from convscope.training.fit import fit
-from convscope.training.module import Trainee
 from convscope.training.recipe import SNAPSHOTS, Recipe, named
 from convscope.training.weights import carry_over, write
+
+if TYPE_CHECKING:  # Lightning takes seconds to import; only who trains waits for it
+    from convscope.training.feed import Feed
 
 __all__ = ["ARCHITECTURES", "Evaluation", "Training", "evaluate", "train"]
 
@@ -109,6 +108,8 @@ def train(
         DataError: pictures without classes, classes too small for the split.
         TrainingError: a loss that is not finite (epoch, step, rate), a state to resume from that does not fit.
     """
+    from convscope.training.feed import Feed
+
     shape, chosen, flags = _settings(architecture, recipe, settings)
     with silenced(quiet), seeded(chosen.seed):
         training, held_out = choose(
@@ -185,7 +186,7 @@ def _size(module: Chain) -> tuple[int, int, int]:
     return module.architecture["channels"], side, side
 
 
-def _require_batches(module: Chain, feed: Feed) -> None:
+def _require_batches(module: Chain, feed: "Feed") -> None:
     """Batch normalisation learns nothing from one picture, and torch refuses it where maps have one position."""
     size = feed.recipe.batch_size
     if len(feed.training) % size == 1 and any(isinstance(child, torch.nn.BatchNorm2d) for child in module):
@@ -193,7 +194,7 @@ def _require_batches(module: Chain, feed: Feed) -> None:
         raise ArgumentError("batch_size", size, last)
 
 
-def _network(module: Chain, feed: Feed, training: Pictures, name: str) -> Network:
+def _network(module: Chain, feed: "Feed", training: Pictures, name: str) -> Network:
     transform = feed.transform
     mean, std = torch.as_tensor(transform.mean), torch.as_tensor(transform.std)
     return Network(module, transform.input_size, mean, std, training.classes, name, transform.resize)
@@ -201,13 +202,17 @@ def _network(module: Chain, feed: Feed, training: Pictures, name: str) -> Networ
 
 def _fit(
     network: Network,
-    feed: Feed,
+    feed: "Feed",
     out: Path,
     snapshots: Sequence[int],
     resume: bool,
     lightning: Mapping[str, Any],
 ) -> bool:
     """Train `network` in place; True in the first of the processes, which writes the files."""
+    from convscope.training.callbacks import EpochLog, Snapshots
+    from convscope.training.fit import fit
+    from convscope.training.module import Trainee
+
     module = network.module
     assert isinstance(module, Chain)
     trainee = Trainee(build(module.architecture), feed.recipe, module.architecture["classes"])
@@ -239,6 +244,8 @@ def _story(
 
 
 def _log(out: Path) -> list[dict[str, float]]:
+    from convscope.training.callbacks import read_log
+
     rows = read_log(out / "log.csv")
     return [{key: float(value) for key, value in row.items() if value} for row in rows]
 

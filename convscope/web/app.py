@@ -6,9 +6,9 @@ Each `routes_*.py` has a `router(...)` for its part of the addresses; this file 
 """
 
 import hashlib
-import shutil
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from threading import Thread
@@ -20,11 +20,12 @@ from fastapi.responses import Response
 from convscope.atlases.store import MANIFEST, Atlas
 from convscope.errors import ArgumentError, AtlasError, ConvscopeError
 from convscope.models.network import Network
-from convscope.web import routes_atlas, routes_experiments, routes_picture
+from convscope.web import pages, routes_atlas, routes_experiments, routes_picture
 from convscope.web.contexts import Trouble
 from convscope.web.forms import RESULTS, Desk
 from convscope.web.guard import LOOPBACK, Guard
-from convscope.web.jobs import Jobs
+from convscope.web.jobs import PART, Jobs
+from convscope.web.leftovers import clear, release
 from convscope.web.live import Lens
 from convscope.web.notebook import FOLDER, Notebook
 from convscope.web.pages import Survey
@@ -49,21 +50,23 @@ def app(
     reason: str = "no network was given",
     hosts: Collection[str] | None = LOOPBACK,
     token: str | None = None,
+    offers: Sequence[str] = (),
 ) -> FastAPI:
     """The app over `atlas`; with its `network`, pictures can be put under the lens, without it `reason` says why not.
 
-    `hosts` are the names it answers to (None: any); with a `token` every reader has to show it.
+    `hosts` are the names it answers to (None: any); with a `token` every reader has to show it. `offers` are folders
+    and data sets that forms may choose by name. Raises ArgumentError for one that is not there.
     """
+    clear(atlas.path / FOLDER, f"{PART}*")
     passing = passing_folder()
     survey = Survey.of(atlas, Notebook(atlas.path / FOLDER, passing / RESULTS))
     urls = Urls("/", files=False, stamp=_stamp(atlas), experiments=True)
     slides = Slides(atlas, network, passing) if network else None
     lens = Lens(network, atlas.info) if network else None
-    jobs, desk = Jobs(), Desk(survey, slides, "" if network else reason, passing)
-    made = FastAPI(
-        title="convscope", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_life(slides, lens, jobs, passing)
-    )
-    made.include_router(routes_atlas.router(survey, urls, Shelf(MEMORY), not desk.reason))
+    jobs, desk, shelf = Jobs(), Desk(survey, slides, "" if network else reason, passing, offers), Shelf(MEMORY)
+    life = _life(partial(_warm, survey, urls, shelf, slides, lens), jobs, passing)
+    made = FastAPI(title="convscope", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
+    made.include_router(routes_atlas.router(survey, urls, shelf, not desk.reason))
     made.include_router(routes_picture.router(survey, urls, slides, lens, "" if network else reason, not desk.reason))
     made.include_router(routes_experiments.router(survey, urls, desk, jobs))
     _explain(made, survey, urls)
@@ -72,28 +75,32 @@ def app(
 
 
 def _life(
-    slides: Slides | None, lens: Lens | None, jobs: Jobs, passing: Path
+    warm: Callable[[], None], jobs: Jobs, passing: Path
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """What happens at the server's start and at its end: the lens warms up; jobs end, what was brought is forgotten."""
+    """What happens at the server's start and at its end: it warms up; jobs end, what was brought is forgotten."""
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        if slides and lens:
-            Thread(target=_warm, args=(slides, lens), daemon=True).start()
+        Thread(target=warm, name="warm", daemon=True).start()
         yield
         jobs.close()
-        shutil.rmtree(passing, ignore_errors=True)
+        release(passing)
 
     return life
 
 
-def _warm(slides: Slides, lens: Lens) -> None:
+def _warm(survey: Survey, urls: Urls, shelf: Shelf, slides: Slides | None, lens: Lens | None) -> None:
+    """Do early what is slow the first time: compile pages, draw layers, import experiments, ask the lens."""
     with suppress(ConvscopeError):  # a reader will see it on the page
-        images = slides.atlas.columns("pictures", ["image"])["image"]
-        if len(images):
-            lens.warm(slides[str(images[0])])
-        if lens.network.spec:
-            inquiries("", "", "picture")  # imports the experiments, so that no reader waits for it
+        pages.compiled()
+        for name in survey.layers:
+            routes_atlas.layer(survey, urls, shelf, name)
+        if slides and lens:
+            if lens.network.spec:
+                inquiries("", "", "picture")
+            images = survey.atlas.columns("pictures", ["image"])["image"]
+            if len(images):
+                lens.warm(slides[str(images[0])])
 
 
 def _stamp(atlas: Atlas) -> str:

@@ -4,7 +4,8 @@
     values, errors = answers(experiment("occlude"), {"pictures": ["17"], "size": ["32"]}, desk)
 
 What a browser may name is what is here already: pictures of the atlas by their number, pictures and files that were
-brought by their key, data sets that are bundled. Paths and code are for the command line.
+brought by their key, data sets that are bundled, folders and data sets that were offered by their names. Paths and code
+are for the command line.
 """
 
 import re
@@ -22,11 +23,12 @@ from convscope.errors import ArgumentError, ConvscopeError
 from convscope.parameters import Field, File, Images, Picture, Pictures
 from convscope.perform import Experiment, Named, read
 from convscope.web.contexts_experiments import Choice, Control, Form
+from convscope.web.leftovers import hold
 from convscope.web.notebook import FOLDER
+from convscope.web.offers import choices, offers
 from convscope.web.pages import Survey
 from convscope.web.slides import Slides
 
-BUNDLED = ("gallery", "digits")
 SAMPLES = 12  # pictures of the atlas that a form offers at once
 LONGEST = 2000  # letters of one answer
 RESULTS = "results"  # in the folder of what was brought: results that came of it
@@ -38,18 +40,19 @@ Given = Mapping[str, Sequence[str]]  # by parameter: what was typed or ticked
 
 
 class Desk:
-    """What forms can offer: the atlas' layers and pictures, pictures and files that were brought, the network.
+    """What forms can offer: the atlas' layers and pictures, what was brought, what was `offered`, the network.
 
     Without `slides` there is no network to run; `reason` says why. `folder` is for files, and goes with the server.
     """
 
-    def __init__(self, survey: Survey, slides: Slides | None, reason: str, folder: Path) -> None:
+    def __init__(
+        self, survey: Survey, slides: Slides | None, reason: str, folder: Path, offered: Sequence[str] = ()
+    ) -> None:
         self.survey, self.slides, self.reason, self.folder = survey, slides, reason, folder
         self.spec = slides.network.spec if slides else None
         if slides and self.spec is None:
             self.reason = f"{survey.info.network} only lives in memory, so nothing else can open it"
-        data = survey.info.data
-        self.sources = (data, *(name for name in BUNDLED if name != data)) if data in BUNDLED else BUNDLED
+        self.offers = offers(offered, self.spec)
         images = survey.atlas.columns("pictures", ["image"])["image"]
         spread = np.linspace(0, len(images) - 1, SAMPLES if len(images) else 0)
         self.samples = tuple(str(images[place]) for place in np.unique(spread.round().astype(int)))
@@ -69,7 +72,12 @@ class Desk:
     def hold(self) -> Path:
         """The folder, which is there from now on."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
+        hold(self.folder)
         return self.folder
+
+    def choices(self, field: Field) -> dict[str, str]:
+        """What a data set or folder may be: name and what a command calls it."""
+        return choices(field, self.offers, self.survey.info.data)
 
     def file(self, key: str) -> Named:
         """A file that was brought."""
@@ -105,7 +113,7 @@ class Desk:
             raise ArgumentError("picture", key, self.reason)
         return self.slides[key]
 
-    def choices(self, keys: Sequence[str]) -> tuple[Choice, ...]:
+    def album(self, keys: Sequence[str]) -> tuple[Choice, ...]:
         """Pictures to tick: those chosen, those brought, and a few of the atlas."""
         brought = [key for key, _ in self.slides.brought] if self.slides else []
         found = []
@@ -155,12 +163,14 @@ def _value(field: Field, texts: list[str], several: bool, desk: Desk) -> Any:
             raise ArgumentError(field.name, " ".join(texts), "expected one picture")
         found = desk.pictures(texts)
         return found if field.many else found[0]
-    if field.kind == "images" and texts[0] not in desk.sources:
-        raise ArgumentError(field.name, texts[0], f"expected one of {', '.join(desk.sources)}")
+    if field.kind in ("images", "folder"):
+        there = desk.choices(field) if _offerable(field) else {}
+        if texts[0] not in there:
+            expected = f"one of {', '.join(there)}" if there else WANTED["folder"]
+            raise ArgumentError(field.name, texts[0], f"expected {expected}")
+        return there[texts[0]]
     if field.kind == "file":
         return desk.file(texts[0])
-    if field.kind == "folder":
-        raise ArgumentError(field.name, texts[0], "folders are for the command line")
     if field.kind == "text":
         for text in texts:
             _harmless(field, text)
@@ -168,6 +178,12 @@ def _value(field: Field, texts: list[str], several: bool, desk: Desk) -> Any:
 
 
 WANTED = {"picture": "a picture", "pictures": "a picture", "images": "a data set", "file": "a file"}
+WANTED |= {"folder": "one that was offered: convscope view ATLAS --offer FOLDER"}
+
+
+def _offerable(field: Field) -> bool:
+    """Whether the form asks for it: inputs are offered by name, folders to write into are for the command line."""
+    return field.positional or field.kind != "folder"
 
 
 def _harmless(field: Field, text: str) -> None:
@@ -185,12 +201,7 @@ def _is_file(name: str) -> bool:
 
 def form(chosen: Experiment, given: Given, desk: Desk, errors: Mapping[str, str] | None = None) -> Form:
     """The form with what was given standing in it."""
-    folders = [field for field in chosen.fields if field.kind == "folder"]
-    needed = [field.name for field in folders if not field.optional]
-    reason = desk.reason
-    if needed and not reason:
-        reason = f"it needs a folder ({', '.join(needed)}), which a browser cannot choose"
-    offered = [field for field in chosen.fields if field.kind not in ("network", "folder")]
+    offered = [field for field in chosen.fields if field.kind != "network" and _offerable(field)]
     wrong = errors or {}
     controls = [_control(one, chosen.several(one), given, wrong.get(one.name, ""), desk) for one in offered]
     first = {field.name for field in offered if field.positional}
@@ -198,13 +209,9 @@ def form(chosen: Experiment, given: Given, desk: Desk, errors: Mapping[str, str]
         controls=tuple(control for control in controls if control.name in first),
         options=tuple(control for control in controls if control.name not in first),
         command=command(chosen, given, desk),
-        open=not reason,
-        reason=reason,
-        apart=tuple(
-            field.name.upper() if field.positional else f"--{field.name.replace('_', '-')}"
-            for field in folders
-            if field.optional
-        ),
+        open=not desk.reason,
+        reason=desk.reason,
+        apart=tuple(f"--{field.name.replace('_', '-')}" for field in chosen.fields if not _offerable(field)),
     )
 
 
@@ -212,32 +219,38 @@ def _control(field: Field, several: bool, given: Given, error: str, desk: Desk) 
     """A parameter's place in the form."""
     typed = tokens(field, several, given)
     kind = _kind(field, several)
-    choices: tuple[Choice, ...] = ()
+    ticks: tuple[Choice, ...] = ()
     if kind == "pictures":
-        choices = desk.choices([key for key in typed if re.fullmatch(r"\d{1,18}|u[0-9a-f]{16}", key)])
-        typed = [key for key in typed if key not in {choice.value for choice in choices}]
+        ticks = desk.album([key for key in typed if re.fullmatch(r"\d{1,18}|u[0-9a-f]{16}", key)])
+        typed = [key for key in typed if key not in {choice.value for choice in ticks}]
     elif kind in ("select", "boxes") or field.name == "layer":
         names = list(desk.survey.layers) if field.name in ("layers", "layer") else [*_offered(field, desk)]
         names += [text for text in typed if text not in names and kind == "boxes"]
-        choices = tuple(Choice(name, name, name in typed) for name in names)
+        ticks = tuple(Choice(name, name, name in typed) for name in names)
         typed = [] if kind != "text" else typed
     elif kind == "checkbox":
-        choices, typed = (Choice("yes", field.name, _on(typed, field)),), []
+        ticks, typed = (Choice("yes", field.name, _on(typed, field)),), []
     elif kind == "file" and typed:
-        choices = tuple(Choice(key, desk.file(key).name, True) for key in typed if not error)
+        ticks = tuple(Choice(key, desk.file(key).name, True) for key in typed if not error)
         typed = []
     return Control(
         name=field.name,
         kind=kind,
-        help="" if field.help in SPELLINGS else field.help,
+        help=_help(field, ticks),
         usual=_usual(field),
         typed="\n".join(typed),
-        choices=choices,
+        choices=ticks,
         error=error,
         required=not field.optional,
         whole=field.kind == "integer",
         several=several,
     )
+
+
+def _help(field: Field, ticks: Sequence[Choice]) -> str:
+    if field.kind == "folder" and not ticks:
+        return f"{field.help}. None is offered here: end the app, and start it with --offer FOLDER"
+    return "" if field.help in SPELLINGS else field.help
 
 
 def _kind(field: Field, several: bool) -> Any:
@@ -251,13 +264,13 @@ def _kind(field: Field, several: bool) -> Any:
         return "boxes"
     if several:
         return "lines"
-    if field.kind in ("choice", "images"):
+    if field.kind in ("choice", "images", "folder"):
         return "select"
     return "number" if field.kind in ("integer", "number") else "text"
 
 
 def _offered(field: Field, desk: Desk) -> Sequence[str]:
-    return desk.sources if field.kind == "images" else field.choices
+    return tuple(desk.choices(field)) if field.kind in ("images", "folder") else field.choices
 
 
 def _usual(field: Field) -> str:
@@ -279,6 +292,9 @@ def command(chosen: Experiment, given: Given, desk: Desk) -> str:
             texts = [_named(desk.spelled, key) for key in texts]
         elif field.kind == "file":
             texts = [_named(lambda key: desk.file(key).name, key) for key in texts]
+        elif field.kind in ("images", "folder"):
+            there = desk.choices(field)
+            texts = [there.get(name, name) for name in texts]
         flag = f"--{field.name.replace('_', '-')}"
         if field.kind == "network":
             words.append(desk.spec or desk.survey.info.spec or "NETWORK")

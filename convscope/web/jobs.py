@@ -5,14 +5,15 @@
     jobs.step(number).state
 
 The process starts with the first job and keeps the last network loaded. It writes into a folder whose name begins with
-a dot, which becomes NAME/001, 002, ... when it is complete; a job that is cancelled, or fails, leaves nothing.
+a dot, which becomes NAME/001, 002, ... when it is complete; a job that is cancelled, or fails, leaves nothing. What an
+app left that was killed itself is cleared away by the next one.
 """
 
 import atexit
 import multiprocessing
 import os
 import pickle
-import shutil
+import secrets
 import signal
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +31,11 @@ from convscope.perform import experiment
 from convscope.perform import perform as perform_it
 from convscope.progress import listened, silenced
 from convscope.web.contexts_experiments import Step
+from convscope.web.leftovers import hold, release
 
 WAITING = 16  # jobs in the queue at most
 REMEMBERED = 100  # jobs that are over
+PART = ".job-"  # begins the names of folders that jobs write into
 OFTEN = 0.1  # seconds between two reports of progress
 
 Told = tuple[str, Any]  # what the process says: "step" (doing, done, total), "done" what was skipped, "failed" a line
@@ -163,7 +166,7 @@ class Jobs:
 
     def _do(self, job: _Job) -> None:
         """One job from beginning to end."""
-        place, part = _part(job.places, f".job-{os.getpid()}-{job.step.number}")
+        place, part = _part(job.places)
         try:
             process, connection = self._started()
             if self._over(job):  # cancelled meanwhile
@@ -184,7 +187,7 @@ class Jobs:
                     job.folder = _kept(part, place / job.step.experiment)
                 self._set(job, state=kind, line=told)
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            release(part)
             with suppress(OSError):
                 place.rmdir()  # where it was made for this job, and nothing came of it
 
@@ -207,8 +210,7 @@ class Jobs:
             if self._worker is None or not self._worker[0].is_alive():
                 spawn = multiprocessing.get_context("spawn")
                 ours, theirs = spawn.Pipe()
-                # no daemon, which could have no processes of its own; it ends with `close`, at the exit, or when
-                # nobody is at the other end of its pipe
+                # no daemon, which could have no processes of its own; it ends with `close`, at the exit, or with us
                 process = spawn.Process(target=work, args=(theirs, self._perform), name="convscope jobs", daemon=False)
                 process.start()
                 atexit.register(process.kill)
@@ -217,13 +219,14 @@ class Jobs:
             return self._worker
 
 
-def _part(places: Sequence[Path], name: str) -> tuple[Path, Path]:
-    """The first of the places that can be written, and a folder in it."""
+def _part(places: Sequence[Path]) -> tuple[Path, Path]:
+    """The first of the places that can be written, and a folder in it, held."""
     for place in places:
         with suppress(OSError):
             place.mkdir(parents=True, exist_ok=True)
-            part = place / name
+            part = place / f"{PART}{secrets.token_hex(8)}"
             part.mkdir()
+            hold(part)
             return place, part
     raise ArgumentError("results", str(places[-1]), "expected a folder that can be written")
 
@@ -247,6 +250,7 @@ def _line(error: BaseException) -> str:
 def work(connection: Connection, perform: Callable[..., Any]) -> None:
     """What the process does: jobs that come through the connection, until nobody is at its other end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which ends this process
+    Thread(target=_end_too, name="end", daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(5)  # pages and the lens go first
     networks: dict[str, Any] = {}
@@ -254,6 +258,14 @@ def work(connection: Connection, perform: Callable[..., Any]) -> None:
         while True:
             name, values, out = pickle.loads(connection.recv_bytes())
             connection.send_bytes(pickle.dumps(_done(connection, perform, name, values, out, networks)))
+
+
+def _end_too() -> None:
+    """End with the server, also when it is killed in the middle of a job."""
+    server = multiprocessing.parent_process()
+    if server:
+        server.join()
+        os._exit(1)
 
 
 def _done(

@@ -42,6 +42,7 @@ from convscope.web.contexts_experiments import TIERS, ChartPage, ExperimentPage,
 from convscope.web.drawings import FILTERS, count
 from convscope.web.notebook import FOLDER, Notebook
 from convscope.web.sprites import within
+from convscope.web.tiles import sheet_items, sheet_shot, shot
 from convscope.web.urls import Urls
 
 SHEET = 8  # tiles a side of a sheet: 64 maps to a file
@@ -102,20 +103,19 @@ class LayerSurvey:
 
         A patch (top, left, bottom, right) of a picture is the same where the centre of the smaller lies in the larger.
         """
-        shared = np.zeros(len(self.tiles), np.int64)
-        for image, box in zip(images, boxes, strict=True):
-            first, last = (np.searchsorted(self.images, image, side) for side in ("left", "right"))
-            there = _meet(box, self.boxes[first:last])
-            shared[np.unique(self.owners[first:last][there])] += 1
+        first, last = (np.searchsorted(self.images, images, side) for side in ("left", "right"))
+        there = np.concatenate([np.arange(*ends) for ends in zip(first, last, strict=True)] or [np.arange(0)])
+        same = _meet(np.repeat(boxes, last - first, axis=0), self.boxes[there])
+        shared = np.bincount(self.owners[there[same]], minlength=len(self.tiles))
         if not shared.any():
             return None
         best = min(np.flatnonzero(shared == shared.max()), key=lambda channel: self.tiles[channel].strength)
         return Kin(self.tiles[best], int(shared[best]))
 
 
-def _meet(box: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether the centre of the smaller of two boxes (4,), (n, 4) lies in the larger: (n,) bool."""
-    corners = np.stack([np.broadcast_to(box, others.shape), others])  # (2, n, 4)
+def _meet(boxes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the centre of the smaller of two boxes lies in the larger: (n, 4), (n, 4) to (n,) bool."""
+    corners = np.stack([boxes, others])  # (2, n, 4)
     area = np.prod(corners[..., 2:] - corners[..., :2], axis=-1)
     order = np.argsort(area, axis=0, kind="stable")[..., None]
     small, large = np.take_along_axis(corners, order, 0)
@@ -271,16 +271,18 @@ def layer_page(survey: Survey, name: str) -> LayerPage:
         network=info.network,
         layer=layer.layer,
         input_size=info.input_size,
-        tiles=tuple(replace(tile, concept=concept(survey, tile)) for tile in layer.strongest),
+        tiles=tuple(named(survey, tile) for tile in layer.strongest),
         sheet=layer.sheet,
         layers=tuple(survey.layers),
         pictures=_seen(info),
     )
 
 
-def concept(survey: Survey, tile: Tile) -> str | None:
-    """What an experiment says the map detects."""
-    return next((found.concept for found in survey.notebook.about(tile.layer, tile.channel) if found.concept), None)
+def named(survey: Survey, tile: Tile) -> Tile:
+    """The tile with the concept that an experiment says the map detects, if one does."""
+    about = survey.notebook.about(tile.layer, tile.channel)
+    concept = next((found.concept for found in about if found.concept), None)
+    return replace(tile, concept=concept) if concept else tile
 
 
 def feature_map(survey: Survey, entry: Entry, channel: Channel) -> FeatureMap:
@@ -344,6 +346,12 @@ def render(page: Page, urls: Urls, part: str | None = None) -> str:
     return _environment().get_template(part or TEMPLATES[type(page)]).render(page=page, urls=urls)
 
 
+def compiled() -> None:
+    """Compile every template, which takes some tenths of a second in all."""
+    for name in _environment().list_templates():
+        _environment().get_template(name)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -354,15 +362,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {**FILTERS, "cell": sheet_cell, "parameters": parameters, "field": field}
+    environment.filters |= {**FILTERS, "parameters": parameters, "field": field}
     environment.globals |= {"version": version("convscope"), "policy": POLICY, "tiers": TIERS}
+    environment.globals |= {"shot": shot, "sheet_shot": sheet_shot, "sheet_items": sheet_items}
     return environment
-
-
-def sheet_cell(sheet: Sprite, channel: int) -> tuple[int, int, int]:
-    """Where a map's projection is: number of the sheet, row, column."""
-    number, place = divmod(channel, SHEET * SHEET)
-    return number, *divmod(place, SHEET)
 
 
 def field(layer: Layer) -> tuple[int, int] | None:

@@ -35,6 +35,12 @@ def file(body: bytes, suffix: str) -> Response:
     return Response(body, headers=LASTING, media_type=KINDS[suffix])
 
 
+def layer(survey: Survey, urls: Urls, shelf: Shelf, name: str) -> bytes:
+    """The page of a layer, which is large where the layer is."""
+    make = lambda: pages.render(pages.layer_page(survey, name), urls).encode()  # noqa: E731
+    return shelf.get(("layer", name, survey.notebook.version), make)
+
+
 def router(survey: Survey, urls: Urls, shelf: Shelf, runs: bool = False) -> APIRouter:
     """The routes of `survey`, at the addresses that `urls` spells; what was made lies on the `shelf`.
 
@@ -81,12 +87,9 @@ def router(survey: Survey, urls: Urls, shelf: Shelf, runs: bool = False) -> APIR
             raise HTTPException(404, "no such file")
         return file(static[name], suffix)
 
-    @routes.get("/layers/{layer}/")
-    def layer_page(layer: str) -> Response:
-        name = found(layer).layer.name
-        return _html(
-            shelf.get(("layer", name, survey.notebook.version), lambda: render(pages.layer_page(survey, name)))
-        )
+    @routes.get("/layers/{name}/")
+    def layer_page(name: str) -> Response:
+        return _html(layer(survey, urls, shelf, found(name).layer.name))
 
     @routes.get("/layers/{layer}/strongest.{suffix}")
     def strip(layer: str, suffix: str) -> Response:

@@ -9,7 +9,7 @@ import errno
 import secrets
 import socket
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -39,24 +39,26 @@ def view(
     host: str = LOOPBACK[0],
     port: int = PORT,
     browser: bool = False,
+    offers: Sequence[str] = (),
     announce: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Serve the atlas on `host` and `port` (0: any that is free) until interrupted; `announce` is told the address.
 
     The network is the one that the atlas names, or `network`, as `load` spells it. Where there is none the app only
     shows the atlas, and says why. Beyond this machine, on a `host` of another kind than 127.0.0.1, readers need the
-    token in the address that is announced; `browser` opens it.
+    token in the address that is announced; `browser` opens it. Forms of experiments may choose among `offers`: folders
+    of pictures, of concepts or of a training, and data sets as `images` spells them.
 
-    Raises AtlasError for a folder that is no atlas, ArgumentError for an address that cannot be had and for a `network`
-    that is not the atlas', and what `load` raises for one that was named.
+    Raises AtlasError for a folder that is no atlas, ArgumentError for an address that cannot be had, for a `network`
+    that is not the atlas' and for offers that are not there, and what `load` raises for a network that was named.
     """
     opened = open_atlas(atlas)
     with _listening(host, port) as listener:
         found, reason = live(opened, network)
+        token = None if _private(host) else secrets.token_urlsafe(24)
+        made = app(opened, found, reason=reason, hosts=_names(host), token=token, offers=offers)
         if found is None:
             announce(reason)
-        token = None if _private(host) else secrets.token_urlsafe(24)
-        made = app(opened, found, reason=reason, hosts=_names(host), token=token)
         address = _address(host, listener.getsockname()[1], token)
         announce(f"{address}  (Ctrl-C ends it)")
         if browser:

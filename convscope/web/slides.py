@@ -10,7 +10,6 @@ temporary folder under a name of ours.
 
 import io
 import secrets
-import shutil
 import tempfile
 import warnings
 from collections import OrderedDict
@@ -31,6 +30,7 @@ from convscope.atlases.store import Atlas
 from convscope.errors import ArgumentError, PictureError
 from convscope.models.network import Network
 from convscope.pictures import load_picture
+from convscope.web.leftovers import clear, hold, release
 
 PIXELS = 50_000_000  # of a picture that is brought: a large camera's
 FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
@@ -56,8 +56,12 @@ class Slide:
 
 
 def passing_folder() -> Path:
-    """A temporary folder's path, which nobody can guess; who first writes there makes it, for this user alone."""
-    return Path(tempfile.gettempdir()) / f"convscope-view-{secrets.token_hex(16)}"
+    """A temporary folder's path, which nobody can guess; who first writes there makes it, for this user alone.
+
+    Those that apps left when they were killed are cleared away.
+    """
+    clear(Path(tempfile.gettempdir()), "convscope-app-*")
+    return Path(tempfile.gettempdir()) / f"convscope-app-{secrets.token_hex(16)}"
 
 
 class Slides:
@@ -77,7 +81,7 @@ class Slides:
 
     def close(self) -> None:
         """Forget everything that was brought."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        release(self._folder)
 
     @property
     def brought(self) -> tuple[tuple[str, str], ...]:
@@ -91,6 +95,7 @@ class Slides:
         load_picture(data, name="the picture")
         key = f"u{secrets.token_hex(8)}"
         self._folder.mkdir(mode=0o700, exist_ok=True)
+        hold(self._folder)
         file = self._folder / f"{key}.{suffix}"
         file.write_bytes(data)
         shown = "".join(letter for letter in name if letter.isprintable())[-NAME:] or "your picture"

@@ -21,7 +21,8 @@ from convscope.web.contexts import (
     Stage,
     Tile,
 )
-from convscope.web.pages import POLICY, parameters, render, sheet_cell
+from convscope.web.pages import POLICY, parameters, render
+from convscope.web.tiles import cell
 from convscope.web.urls import Urls
 from tests.web.reading import Reader, assert_sound
 
@@ -30,6 +31,7 @@ INPUT = (3, 32, 32)
 RELU = Layer("relu1", "ReLU", 3, 8, 8, 0, ReceptiveField((7, 7), (4, 4), (-1, -1)), True)
 CONV = replace(RELU, name="conv1", kind="Conv2d", parameters=444, rectified=False)
 SPRITE = Sprite(7, 7, 3, 6)
+SHEET = Sprite(7, 7, 8, 16)
 TILES = (
     Tile("relu1", 2, 5.5, 0.004, False, 0, 0),
     Tile("relu1", 0, 3.0, 0.5, False, 1, 1),
@@ -201,6 +203,6 @@ def test_a_module_that_is_called_again_has_its_parameters_once() -> None:
 
 
 def test_sheets_hold_64_maps() -> None:
-    assert sheet_cell(SPRITE, 0) == (0, 0, 0)
-    assert sheet_cell(SPRITE, 63) == (0, 7, 7)
-    assert sheet_cell(SPRITE, 64 + 9) == (1, 1, 1)
+    assert cell(SHEET, 0) == (0, 0, 0)
+    assert cell(SHEET, 63) == (0, 7, 7)
+    assert cell(SHEET, 64 + 9) == (1, 1, 1)

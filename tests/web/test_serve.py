@@ -95,6 +95,7 @@ def test_mistakes_are_one_line(atlas: Atlas, tmp_path: Path, capsys: pytest.Capt
         assert f"port is {port}: in use; give another with --port" in said(capsys, str(atlas.path), "--port", port)
     assert "host is '203.0.113.7'" in said(capsys, str(atlas.path), "--host", "203.0.113.7", "--port", "0")
     assert "host is 'no such host'" in said(capsys, str(atlas.path), "--host", "no such host")
+    assert "offer is 'gone'" in said(capsys, str(atlas.path), "--offer", "gone", "--port", "0")
     assert "network is 'zfnet129'" in said(capsys, str(atlas.path), "--network", "zfnet129", "--port", "0")
 
 
@@ -124,7 +125,7 @@ def get(address: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_it_serves_until_it_is_interrupted(atlas: Atlas, host: str) -> None:
-    before = {*Path(tempfile.gettempdir()).glob("convscope-view-*")}
+    before = {*Path(tempfile.gettempdir()).glob("convscope-app-*")}
     command = [sys.executable, "-m", "convscope.cli", "view", str(atlas.path), "--port", "0", "--no-browser"]
     with subprocess.Popen([*command, "--host", host], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
@@ -138,4 +139,4 @@ def test_it_serves_until_it_is_interrupted(atlas: Atlas, host: str) -> None:
         out, err = run.communicate(timeout=20)
     assert (run.returncode, err) == (0, "")
     assert out == "ended\n"
-    assert {*Path(tempfile.gettempdir()).glob("convscope-view-*")} == before
+    assert {*Path(tempfile.gettempdir()).glob("convscope-app-*")} == before

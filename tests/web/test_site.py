@@ -15,6 +15,7 @@ from convscope.web import pages, plates
 from convscope.web.contexts import LayerPage
 from convscope.web.pages import Survey
 from convscope.web.site import report
+from convscope.web.tiles import cell
 from tests.web.conftest import DEAD, ODD, RARE
 from tests.web.reading import assert_sound, read
 
@@ -125,7 +126,7 @@ def test_tiles_on_sprites_are_the_atlas_tiles(site: Path, survey: Survey, atlas:
         top, left = sprite.origin(1, column)
         np.testing.assert_array_equal(plate[top : top + sprite.height, left : left + sprite.width], tile)
     sheet = decode((site / "layers/relu2/sheet-1.png").read_bytes())
-    number, row, column = pages.sheet_cell(survey.layers["relu2"].sheet, 70)
+    number, row, column = cell(survey.layers["relu2"].sheet, 70)
     assert number == 1
     top, left = survey.layers["relu2"].sheet.origin(row, column)
     np.testing.assert_array_equal(sheet[top : top + sprite.height, left : left + sprite.width], entry.projections[0])
