@@ -145,7 +145,9 @@ def view(
     ] = "127.0.0.1",
     offer: Annotated[
         list[str] | None,
-        typer.Option("--offer", metavar="FOLDER", help="forms may choose it: pictures, concepts, a training; repeatable"),
+        typer.Option(
+            "--offer", metavar="FOLDER", help="forms may choose it: pictures, concepts, a training; repeatable"
+        ),
     ] = None,
 ) -> None:
     """Look around in ATLAS and put pictures under the lens of its network, in the browser, on this machine."""

@@ -51,7 +51,7 @@ SMALL = {  # what keeps a block quick in a test, and off the network
     "atlas zfnet128 gallery": "atlas py:reader_network:network pictures/",
     "overlap pictures/ gallery": "overlap pictures/ other/",
     "zfnet128 drawn ": "py:reader_network:network drawn:24 ",
-    "dissect zfnet128 gallery --rotations 3": "dissect py:reader_network:network pictures/",
+    "dissect zfnet128 gallery --rotations 3": "dissect py:reader_network:network pictures/ --quantile 0.2",
     "dissect zfnet128 marked/": "dissect py:reader_network:network marked/ --quantile 0.2",
     'convscope.net2vec(net, "drawn"': 'convscope.net2vec(net, "drawn:40", epochs=2',
     'convscope.dissect(net, "drawn"': 'convscope.dissect(net, "drawn:24"',
