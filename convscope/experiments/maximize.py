@@ -8,8 +8,9 @@ Many targets are made in one batch: those of a layer share their passes.
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Annotated, Any, Literal, get_args
 
 import torch
@@ -50,6 +51,8 @@ Preset = Literal[
     "normalised",
 ]
 OCTAVE = 1.4  # METHODS A4
+TOGETHER = 64  # most pictures that climb in one batch
+MAPS = 16 * 2**20  # bytes of its largest map, on a CPU: a third slower with 16 times as many (benchmarks/maximize.py)
 UNIFORM = 10.0  # levels: how far uniform noise goes (METHODS P2)
 SMOOTH = 2.0  # deviation of the blur, in pixels, under which pictures from several seeds are compared (METHODS P3)
 
@@ -143,7 +146,7 @@ def maximize(
     activity: Annotated[float | None, "weight of the mean output of every convolution"] = None,
     seeds: Annotated[int, "how many seeds to start from, to see the spread"] = 1,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: Annotated[int | None, "pictures at a time [default: what the memory is fast with]"] = None,
     device: str | None = None,
 ) -> Optima:
     """Make the picture that excites each target most (METHODS A1-A4, P2-P5, P7).
@@ -160,7 +163,7 @@ def maximize(
     """
     how = _settings(preset, steps=steps, step=step, l1=l1, l2=l2, tv=tv, norm=norm, jitter=jitter, activity=activity)
     for name, value in (("seeds", seeds), ("batch_size", batch_size)):
-        if value < 1:
+        if value is not None and value < 1:
             raise ArgumentError(name, value, "expected at least 1")
     wanted = read(network, targets)
     given = None if picture is None else network.inputs(picture)
@@ -171,7 +174,7 @@ def maximize(
     begin = _Beginnings(network, given, data)
     starts = _starts(start, how, given, data)
     climber = _Climber(network, how, size, resolve(device))
-    batches = _batches(wanted, batch_size)
+    batches = _batches(wanted, lambda layer: batch_size or climber.batch_size(layer))
     made: dict[tuple[int, str, int], tuple[Climb, int]] = {}
     with progress(len(starts) * seeds * len(batches) * how.steps * how.octaves, "maximizing") as advance:
         for way in starts:
@@ -205,12 +208,12 @@ def _starts(start: Sequence[Start] | Start | None, how: Ascent, picture: Tensor 
     return list(dict.fromkeys(starts))
 
 
-def _batches(targets: Sequence[Target], batch_size: int) -> list[list[int]]:
+def _batches(targets: Sequence[Target], most: Callable[[str], int]) -> list[list[int]]:
     """The places of targets that climb together: of one layer, at most so many."""
     layers: dict[str, list[int]] = {}
     for place, target in enumerate(targets):
         layers.setdefault(target.layer, []).append(place)
-    return [rows[k : k + batch_size] for rows in layers.values() for k in range(0, len(rows), batch_size)]
+    return [rows[k : k + n] for layer, rows in layers.items() for n in [most(layer)] for k in range(0, len(rows), n)]
 
 
 class _Beginnings:
@@ -267,6 +270,14 @@ class _Climber:
         network = self.network
         mean, std = (network.transform.cropped(t).to(self.place, network.dtype) for t in (network.mean, network.std))
         return PAINTS[self.how.paint](size, mean, std)
+
+    def batch_size(self, layer: str) -> int:
+        """How many pictures climb at a time: on a CPU few enough for maps that are not allocated anew at each step."""
+        if self.place.type != "cpu":
+            return TOGETHER
+        scale = prod(self.sizes[-1]) / prod(self.network.input_size[1:])
+        largest = max(prod(self.graph.nodes[n].shape[1:]) for n in self.graph.ancestors(self.graph.node(layer).index))
+        return max(1, min(TOGETHER, int(MAPS / (scale * largest * self.network.dtype.itemsize))))
 
     def __call__(self, targets: Sequence[Target], base: Tensor, start: Start, seed: int, advance: Advance) -> Climb:
         self._check(targets)
