@@ -129,5 +129,6 @@ def _curve(figure: Figure, found: Optima, row: int, where: tuple[float, float, f
     axes.margins(0.01, 0.15)
     words = f"{scores[0]:.3g} → {scores[-1]:.3g}"
     if "probability" in found.history and torch.isfinite(found.history["probability"][row, -1]):
-        words += f", P = {float(found.history['probability'][row, -1]):.2g}"
+        chance = float(found.history["probability"][row, -1])
+        words += f", P = {chance:{'.2g' if chance > 0.01 else '.1g'}}"
     heading(figure, words, left, top + CURVE + 14, size=8.5, colour=FAINT)
