@@ -7,19 +7,18 @@ Memory: the peak of a process that dissects 20,000 pictures against that of one 
 """
 
 import argparse
-import resource
-import subprocess
-import sys
 import time
 from statistics import median
 
 import numpy as np
 import torch
 import torchvision
+from resident import peaks, resident
 from torch import nn
 
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
 from convscope.data.concepts import Concept, Concepts, Mark, Marks
-from convscope.data.sources import Pictures, batches
 from convscope.experiments.dissect import dissect
 from convscope.models.network import Network
 
@@ -91,13 +90,11 @@ def peak(count: int) -> None:
     """Dissect `count` pictures and print this process's peak memory in MiB."""
     module = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 128, 3, stride=2), nn.ReLU())
     dissect(Network(module, (3, 32, 32), 0.0, 1.0), concepts(count, 32, 20), batch_size=BATCH, device="cpu")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(resident())
 
 
 def memory(few: int, many: int) -> None:
-    small, large = (
-        float(subprocess.check_output([sys.executable, __file__, "--peak", str(count)])) for count in (few, many)
-    )
+    small, large = peaks(__file__, (few, many))
     print(f"peak memory: {small:.0f} MiB for {few:,} pictures, {large:.0f} MiB for {many:,}: {large / small:.3f}")
 
 

@@ -7,9 +7,6 @@ Memory: the peak of a process that scans 20,000 pictures against that of one tha
 """
 
 import argparse
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +15,14 @@ from tempfile import TemporaryDirectory
 
 import torch
 import torchvision
+from resident import peaks, resident
 from torch import nn
 
 from convscope.atlases.build import scan_units
 from convscope.atlases.checkpoints import Spans
 from convscope.atlases.scan import UNIT, Scanner, chosen_layers, scan
-from convscope.data.sources import Pictures, batches
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
 from convscope.models.network import Network
 from convscope.probe import record
 
@@ -101,13 +100,11 @@ def peak(count: int) -> None:
     module = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 128, 3, stride=2), nn.ReLU())
     network = Network(module, input_size=(3, 32, 32))
     scan(network, Noise(count), batch_size=BATCH, device="cpu")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(resident())
 
 
 def memory() -> None:
-    few, many = (
-        float(subprocess.check_output([sys.executable, __file__, "--peak", str(count)])) for count in (2_000, 20_000)
-    )
+    few, many = peaks(__file__, (2_000, 20_000))
     print(f"peak memory: {few:.0f} MiB for 2,000 pictures, {many:.0f} MiB for 20,000: {many / few:.3f} (limit 1.05)")
 
 

@@ -28,7 +28,10 @@ class Kind:
 
 Picture = Annotated[Any, Kind("picture"), "a picture file; gallery/… (bundled)"]
 Pictures = Annotated[Any, Kind("pictures"), "picture files; gallery/… (bundled)"]
-SOURCES = "a folder, a file, gallery or digits (bundled), torchvision:NAME@ROOT, or hf:NAME@SPLIT"
+SOURCES = (
+    "a folder, a file, gallery or digits (bundled), torchvision:NAME@ROOT, hf:NAME@SPLIT, or NAME:ROOT@SPLIT for "
+    "imagenet, caltech101, caltech256, voc2012, mnist and five"
+)
 Images = Annotated[Any, Kind("images"), SOURCES]
 File = Annotated[Any, Kind("file"), "a file"]
 Folder = Annotated[Any, Kind("folder"), "a folder"]

@@ -108,9 +108,9 @@ def perform(name: str, values: Values, out: str | Path) -> Done:
     data = data or getattr(found, "source", None)  # an experiment on concepts finds its pictures with them
     result = Result(
         name,
-        _network(*networks[:1]),
+        networks[0].identity(),
         list(found.rows),
-        _data(data),
+        {} if data is None else data.identity(),
         {field.name: _plain(settings[field.name]) for field in chosen.fields if field.kind != "network"},
         int(settings.get("seed") or 0),
         str(resolve(settings.get("device"))),
@@ -160,8 +160,12 @@ def _opened(field: Field, value: Any) -> Any:
         from convscope.data.sources import images
 
         return images(value)
-    if field.kind in ("picture", "pictures"):
-        return _pictures(value) if isinstance(value, list) else _picture(value)
+    if field.kind == "pictures" and isinstance(value, list):
+        return _pictures([_bare(each) for each in value])
+    return _bare(value)
+
+
+def _bare(value: Any) -> Any:
     return value.value if isinstance(value, Named) else value
 
 
@@ -169,32 +173,7 @@ def _pictures(values: list[Any]) -> Any:
     """Several pictures; tensors as one (N, C, H, W)."""
     from torch import Tensor, cat
 
-    opened = [_picture(each) for each in values]
-    named = all(isinstance(each, Named) and isinstance(each.value, Tensor) for each in values)
-    return cat(opened) if named and opened else opened
-
-
-def _picture(value: Any) -> Any:
-    """A picture, found in the bundled gallery where it is spelled `gallery/...` and no such file is here."""
-    from convscope.data.sources import GALLERY
-
-    if isinstance(value, Named):
-        return value.value
-    inside, is_file = Path(str(value)), isinstance(value, str | Path)
-    bundled = is_file and inside.parts[:1] == ("gallery",) and ".." not in inside.parts and not inside.exists()
-    return GALLERY.joinpath(*inside.parts[1:]) if bundled else value
-
-
-def _network(network: Any = None) -> dict[str, Any]:
-    if network is None:
-        return {}
-    return {"name": network.name, "spec": network.spec, "weights": network.fingerprint()}
-
-
-def _data(pictures: Any) -> dict[str, Any]:
-    if pictures is None:
-        return {}
-    return {"name": pictures.name, "pictures": len(pictures), "fingerprint": pictures.fingerprint()}
+    return cat(values) if values and all(isinstance(each, Tensor) for each in values) else values
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ Knows nothing of networks or data sets. A picture that cannot be read raises Pic
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,18 +20,20 @@ from convscope.errors import ArgumentError, PictureError
 
 Source: TypeAlias = "Path | str | bytes | Image.Image | NDArray[Any]"
 
+GALLERY = Path(__file__).parent / "assets" / "gallery"  # the bundled pictures
 PNG_SIDE = 64  # up to here a PNG is about as small as a JPEG, and keeps every bit
 JPEG_QUALITY = 92
+GREY = 128  # of 255: a projection's zero, what lies beyond a picture's border, what covers a part of it (V5, V6, F7)
 SIXTEEN_BIT = 257  # 65535 / 255
 
 
 def load_picture(source: Source, *, name: str | None = None) -> Image.Image:
     """The picture as 8-bit RGB, upright (T1, step 1).
 
-    `source` is a file, encoded bytes, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8 or
-    uint16. Grey becomes three equal channels, alpha is dropped, CMYK and palettes are converted, 16 bits are scaled
-    to 8, the EXIF orientation is applied; of an animation the first frame counts. `name` is what errors call the
-    picture (default: its path).
+    `source` is a file (`gallery/...` may be a bundled one), encoded bytes, a PIL image, or an array (H, W), (H, W, 1),
+    (H, W, 3) or (H, W, 4) of uint8 or uint16. Grey becomes three equal channels, alpha is dropped, CMYK and palettes
+    are converted, 16 bits are scaled to 8, the EXIF orientation is applied; of an animation the first frame counts.
+    `name` is what errors call the picture (default: its path).
 
     Raises PictureError for what cannot be read: no such file, no picture, truncated, a side of 0, or more pixels than
     `PIL.Image.MAX_IMAGE_PIXELS` (about 89 million, Pillow's bound against decompression bombs).
@@ -41,6 +44,13 @@ def load_picture(source: Source, *, name: str | None = None) -> Image.Image:
         return _load(source)
     except PictureError as error:
         raise PictureError(f"{name}: {error}" if name else str(error)) from error
+
+
+def bundled(path: str | Path) -> Path:
+    """The path; into the bundled gallery where it is spelled `gallery/...` and nothing of that name is here."""
+    inside = Path(path)
+    here = inside.parts[:1] != ("gallery",) or ".." in inside.parts or inside.exists()
+    return inside if here else GALLERY.joinpath(*inside.parts[1:])
 
 
 def separate(pictures: Any) -> list[Any]:
@@ -91,7 +101,7 @@ def _open(source: Path | str | bytes) -> Image.Image:
     if isinstance(source, bytes):
         data = source
     else:
-        path = Path(source)
+        path = bundled(source)
         if path.exists() and not path.is_file():  # a pipe would never end
             raise PictureError("a folder, expected a picture" if path.is_dir() else "not a regular file")
         data = path.read_bytes()
@@ -203,3 +213,16 @@ def display(
     shown = (0.5 + 0.5 * gain * values / scale).clamp(0, 1).mul(255).round().to(torch.uint8)
     shown = shown.expand(*shown.shape[:-3], 3, *shown.shape[-2:]).movedim(-3, -1)
     return np.ascontiguousarray(shown.numpy())
+
+
+def cut(source: Tensor, corner: Sequence[int], box: tuple[int, int, int, int], fill: int) -> Tensor:
+    """The part of `source` (C, h, w) in `box`, both in pixels of one picture; `corner` is where source begins (V6)."""
+    top, left, bottom, right = (edge - corner[k % 2] for k, edge in enumerate(box))
+    tile = source.new_full((len(source), bottom - top, right - left), fill)
+    rows = slice(max(top, 0), min(bottom, source.shape[1]))
+    columns = slice(max(left, 0), min(right, source.shape[2]))
+    if rows.start < rows.stop and columns.start < columns.stop:
+        tile[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = source[
+            :, rows, columns
+        ]
+    return tile

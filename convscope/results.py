@@ -7,6 +7,7 @@ A folder holds `result.json` only when all of it is complete. Knows nothing of t
 """
 
 import csv
+import io
 import json
 import re
 import tempfile
@@ -22,6 +23,7 @@ from zlib import error as ZlibError
 import numpy as np
 
 from convscope.errors import DataError
+from convscope.files import put
 
 FILES = ("result.json", "figure.png", "arrays.npz")  # in this order removed, in reverse put in place
 
@@ -111,13 +113,12 @@ def write(
 
 def write_csv(file: str | Path, rows: Sequence[Row]) -> Path:
     """Write flat records as a table under a header of their keys, moved into place when complete; returns the file."""
-    file = Path(file)
-    part = file.with_name(f"{file.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
-        table.writeheader()
-        table.writerows([_plain(row) for row in rows])
-    return part.replace(file)
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    table.writeheader()
+    table.writerows([_plain(row) for row in rows])
+    put(Path(file), text.getvalue().encode())
+    return Path(file)
 
 
 def read(folder: str | Path) -> Result:

@@ -39,10 +39,9 @@ from convscope import (
     transfer,
 )
 from convscope.cli import app
-from convscope.commands import command as complete
+from convscope.commands.experiments import command as complete
 from convscope.data.canvas import SIDE
 from convscope.data.drawn import draw
-from convscope.data.sources import GALLERY
 from convscope.demo import FEW, FIVE, SEEN, SMALLER
 from convscope.experiments import EXPERIMENTS
 from convscope.figures.ablate import ablate as draw_ablation
@@ -183,17 +182,15 @@ def main() -> None:
     draw_redundancy(net, repeated).savefig(DOCS / "images/redundancy.png", format="png")
     alike = correspondence(net, "gallery", "faces", count=5)
     draw_correspondence(net, alike).savefig(DOCS / "images/correspondence.png", format="png")
-    five = [GALLERY / file.removeprefix("gallery/") for file in FIVE]
-    draw_invariance(net, invariance(net, five)).savefig(DOCS / "images/invariance.png", format="png")
+    draw_invariance(net, invariance(net, FIVE)).savefig(DOCS / "images/invariance.png", format="png")
     probed = linear_probe(net, gallery, exclude=FEW, train=2, folds=3)
     draw_layers(net, probed).savefig(DOCS / "images/linear-probe.png", format="png")
     smaller().savefig(DOCS / "images/ablate.png", format="png")
     learnt = transfer(net, gallery, exclude=FEW, train=[1, 2], folds=3)
     draw_transfer(net, learnt).savefig(DOCS / "images/transfer.png", format="png")
-    three = [GALLERY / file.removeprefix("gallery/") for file in SEEN]
-    draw_occlusion(net, occlude(net, three, gallery=gallery)).savefig(DOCS / "images/occlude.png", format="png")
+    draw_occlusion(net, occlude(net, SEEN, gallery=gallery)).savefig(DOCS / "images/occlude.png", format="png")
     formed().savefig(DOCS / "images/evolution.png", format="png")
-    faces = [GALLERY / "Faces_easy/image_0040.jpg", GALLERY / "stop_sign/image_0009.jpg"]
+    faces = ["gallery/Faces_easy/image_0040.jpg", "gallery/stop_sign/image_0009.jpg"]
     draw_inverses(net, invert(net, faces, layers=INVERTED)).savefig(DOCS / "images/invert.png", format="png")
     edges = invert(net, faces, layers=[], descriptors=["uoctti", "hog"])
     draw_inverses(net, edges).savefig(DOCS / "images/invert-hog.png", format="png")

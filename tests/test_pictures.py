@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import struct
 import zlib
 from contextlib import suppress
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from convscope.errors import ArgumentError, PictureError
-from convscope.pictures import decode, display, encode, load_picture
+from convscope.pictures import GALLERY, decode, display, encode, load_picture
 
 ORIENTATION = 274  # the EXIF tag
 
@@ -171,6 +172,21 @@ def test_missing_folder_and_pipe(tmp_path: Path) -> None:
     for name, reason in (("none.jpg", "no such file"), (".", "a folder"), ("pipe.jpg", "not a regular file")):
         with pytest.raises(PictureError, match=reason):
             load_picture(tmp_path / name)
+
+
+def test_bundled_pictures_are_found_by_their_spelling_unless_one_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    face = "gallery/Faces_easy/image_0040.jpg"
+    assert load_picture(face).size == load_picture(GALLERY / "Faces_easy/image_0040.jpg").size
+    for elsewhere in ("gallery/none.jpg", "gallery/../ATTRIBUTION.md", f"/{face}"):
+        with pytest.raises(PictureError, match=f"{re.escape(elsewhere)}: no such file"):
+            load_picture(elsewhere)
+    mine = tmp_path / face
+    mine.parent.mkdir(parents=True)
+    Image.new("RGB", (3, 2)).save(mine)
+    assert load_picture(face).size == (3, 2)
 
 
 @settings(max_examples=40)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from convscope.data.collection import Pictures
 from convscope.data.preprocess import margin
-from convscope.data.sources import GALLERY, Pictures, images
+from convscope.data.sources import images
 from convscope.data.splits import per_class
+from convscope.pictures import GALLERY
 
 EACH = 3
 MORE = {"Faces_easy": 12}  # faces whose eyes and nose lie at nearly the same place, for occlusion and correspondence

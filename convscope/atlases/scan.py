@@ -18,7 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convscope.atlases.tally import Leaders, unkey
-from convscope.data.sources import Pictures, batches, images
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
+from convscope.data.sources import images
 from convscope.device import autocast, resolve
 from convscope.errors import ArgumentError, DataError, LayerError, NetworkError
 from convscope.models.network import Layer, Network

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from convscope.atlases.scan import chosen_layers
+from convscope.data.batches import batches
 from convscope.data.concepts import Concepts, Seen
 from convscope.data.preprocess import lattice
-from convscope.data.sources import batches
 from convscope.device import resolve
 from convscope.errors import ArgumentError, DataError, NetworkError
 from convscope.models.network import Layer, Network

@@ -10,8 +10,7 @@ are written under a temporary name and moved into place; `atlas.json` comes last
 """
 
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -25,6 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from convscope.errors import ArgumentError, AtlasError, LayerError, UnitError
+from convscope.files import put
 from convscope.models.network import Layer
 from convscope.pictures import decode
 from convscope.probe.geometry import Pair, ReceptiveField
@@ -445,25 +445,6 @@ def tile_box(layer: Layer, input_size: tuple[int, int, int], row: int, column: i
     top, left, _, _ = layer.receptive_field.box(row, column)
     top, left = (0 if height == input_size[1] else top), (0 if width == input_size[2] else left)
     return top, left, top + height, left + width
-
-
-def put(path: Path, content: bytes | Callable[[BinaryIO], object], scratch: Path | None = None) -> None:
-    """Write a file, or have `content` write it, and move it into place once it is on the disk.
-
-    Until then it lies under a temporary name in the folder `scratch`, by default beside its place.
-    """
-    part = (scratch or path.parent) / f"{path.name}.{os.getpid()}.part"
-    try:
-        with part.open("wb") as file:
-            if callable(content):
-                content(file)
-            else:
-                file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def put_table(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], scratch: Path | None = None) -> None:

@@ -30,9 +30,10 @@ from PIL import Image
 from torch import Tensor
 
 from convscope.data.canvas import SIDE
+from convscope.data.collection import NO_CLASS, Pictures
 from convscope.data.drawn import COLOURS, NAMES, draw, named_colours
 from convscope.data.preprocess import Preprocess, lattice
-from convscope.data.sources import NO_CLASS, Pictures, images
+from convscope.data.sources import images
 from convscope.errors import ArgumentError, DataError
 
 DRAWN = 480  # pictures, unless said otherwise: some ten of each texture

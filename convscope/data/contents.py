@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.errors import PictureError
 
 

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convscope.data.sources import Pictures, batches
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
 from convscope.errors import DataError
 
 Transform = Callable[[Image.Image], Tensor]

@@ -12,8 +12,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
 from convscope.data.preprocess import cover
-from convscope.data.sources import Pictures, batches
 from convscope.errors import ArgumentError, DataError
 
 COARSE_SIDE, CONFIRM_SIDE = 32, 128

@@ -50,7 +50,7 @@ COUNTS: Mapping[tuple[str, str], Counts] = {
     ("mnist", "train"): Counts(60_000, 10),
     ("mnist", "test"): Counts(10_000, 10),
 }
-ALIKE = {  # (pictures, classes) of what else goes by a name: without background or clutter, with a stray file
+ALIKE = {  # (pictures, classes) of what else goes by a name: no background or clutter, Caltech-101 with its stray tmp
     "Caltech-101": {(9144, 102), (9145, 102), (8677, 101)},
     "Caltech-256": {(29_780, 256), (30_607, 257)},
     "PASCAL VOC 2012": {(5717, 20), (5823, 20), (11_540, 20)},

@@ -1,257 +1,26 @@
-"""Where pictures come from: folders, files, what is bundled, torchvision, Hugging Face, any torch data set.
+"""Where pictures come from: folders, files, what is bundled, torchvision, Hugging Face, any torch data set."""
 
-Indices are places in the source: sorted relative-path order for files, the data set's own order otherwise. A picture
-that cannot be read is skipped, with its reason in `Pictures.skipped`, and keeps its place.
-"""
-
-import hashlib
 import importlib
 import os
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from convscope.data import protocols
+from convscope.data.collection import NO_CLASS, Pictures
 from convscope.errors import ArgumentError, DataError, PictureError
-from convscope.pictures import Source, load_picture
+from convscope.pictures import GALLERY, bundled
 
 EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".j2k", ".avif", ".ico"}
 )
-GALLERY = Path(__file__).parent.parent / "assets" / "gallery"
-NO_CLASS = -1  # the label of a picture that lies beside the class folders
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)  # from others' decoding
-
-
-class Pictures:
-    """Pictures by index, with labels where there are any.
-
-    `name`; `paths`, relative and sorted, or "name[i]"; `classes`, and `labels`, for every picture the place of its
-    class among them, or None; `truth` (N, classes), where pictures may show several, 1 present, 0 absent, -1 only
-    difficult to see, else None; `tensors`: the items are float tensors, already in network space; `skip_bad`: broken
-    pictures are left out of batches; `skipped`: index -> reason, filled as broken pictures are met.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        items: Sequence[Any],
-        *,
-        paths: Sequence[str] | None = None,
-        labels: Sequence[int] | None = None,
-        classes: Sequence[str] | None = None,
-        truth: NDArray[np.int8] | None = None,
-        skip_bad: bool = True,
-    ) -> None:
-        self.name, self._items, self.skip_bad = name, items, skip_bad
-        self.paths = list(paths) if paths is not None else [f"{name}[{i}]" for i in range(len(items))]
-        self.classes = tuple(classes) if classes is not None else None
-        self.truth = truth
-        self.skipped: dict[int, str] = {}
-        self._labels = list(labels) if labels is not None else None
-        first = _first(items)
-        self.tensors = _is_network_space(_picture_of(first))
-        self._labelled_items = _label_of(first) is not None
-        self._parallel = isinstance(_whole(items), list | np.ndarray | Tensor | _HuggingFace)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __repr__(self) -> str:
-        kinds = f", {len(self.classes)} classes" if self.classes else ""
-        return f"Pictures({self.name!r}, {len(self)} pictures{kinds})"
-
-    @property
-    def labels(self) -> list[int] | None:
-        """Class of every picture, or None. Where only the items know them, the first use reads all items."""
-        if self._labels is None and self._labelled_items:
-            self._labels = [self._label(index) for index in range(len(self))]
-        return self._labels
-
-    @labels.setter
-    def labels(self, labels: list[int] | None) -> None:
-        self._labels, self._labelled_items = labels, False
-
-    def _label(self, index: int) -> int:
-        try:
-            label = _label_of(self._items[index])
-        except BROKEN:
-            return NO_CLASS
-        return NO_CLASS if label is None else label
-
-    def item(self, index: int, reading: AbstractContextManager[object] | None = None) -> Image.Image | Tensor:
-        """Picture `index` as RGB, or its float tensor (C, H, W). Raises PictureError, and leaves `skipped` alone.
-
-        `reading` is held while a data set is asked for its item, unless it is known to answer many threads at once.
-        """
-        if not 0 <= index < len(self):
-            raise ArgumentError("index", index, f"expected 0 to {len(self) - 1}, a picture of {self.name}")
-        try:
-            with nullcontext() if reading is None or self._parallel else reading:
-                raw = _picture_of(self._items[index])
-        except BROKEN as error:
-            raise PictureError(" ".join(str(error).split()) or type(error).__name__) from error
-        if isinstance(raw, PictureError):
-            raise raw
-        if _is_network_space(raw):
-            return _network_space(raw, self.paths[index])
-        return load_picture(_pixels(raw), name="")
-
-    def file(self, index: int) -> Path | None:
-        """The file of picture `index`, where it is one."""
-        item = self._items[index] if isinstance(_whole(self._items), list) else None
-        return item if isinstance(item, Path) else None
-
-    def picture(self, index: int) -> Image.Image:
-        """Picture `index`, RGB and upright. Raises PictureError, naming it, and records it in `skipped`."""
-        try:
-            item = self.item(index)
-            if isinstance(item, Tensor):
-                raise PictureError("a tensor in network space, not a picture")
-            return item
-        except PictureError as error:
-            self.skipped[index] = str(error)
-            raise PictureError(f"{self.paths[index]}: {error}") from error
-
-    def subset(self, indices: Iterable[int]) -> "Pictures":
-        """The pictures at `indices`, in that order, numbered from 0."""
-        chosen = [int(i) for i in indices]
-        return Pictures(
-            self.name,
-            _Chosen(self._items, chosen),
-            paths=[self.paths[i] for i in chosen],
-            labels=None if self._labels is None else [self._labels[i] for i in chosen],
-            classes=self.classes,
-            truth=None if self.truth is None else self.truth[chosen],
-            skip_bad=self.skip_bad,
-        )
-
-    def joined(self, other: "Pictures") -> "Pictures":
-        """These and, after them, `other`'s, their paths below "first" and "second". Raises DataError where the classes
-        differ, or only one knows of several in a picture.
-        """
-        if self.classes != other.classes or (self.truth is None) != (other.truth is None):
-            raise DataError(f"{other.name} has other classes than {self.name}: expected the same in the same order")
-        both = self._items, other._items
-        return Pictures(
-            f"{self.name} and {other.name}",
-            [*both[0], *both[1]] if all(isinstance(each, list) for each in both) else _Both(*both),
-            paths=[*(f"first/{path}" for path in self.paths), *(f"second/{path}" for path in other.paths)],
-            labels=None if self.labels is None or other.labels is None else [*self.labels, *other.labels],
-            classes=self.classes,
-            truth=None if self.truth is None or other.truth is None else np.concatenate([self.truth, other.truth]),
-            skip_bad=self.skip_bad,
-        )
-
-    def without(self, *classes: str) -> "Pictures":
-        """The pictures of all other classes, their labels numbered anew. Raises ArgumentError for an unknown class."""
-        if self.classes is None or self.labels is None:
-            raise DataError(f"{self.name} has no classes, so none can be left out")
-        for name in classes:
-            if name not in self.classes:
-                raise ArgumentError("classes", name, f"expected a class of {self.name}")
-        keep = [name for name in self.classes if name not in classes]
-        number = {self.classes.index(name): k for k, name in enumerate(keep)}
-        rest = self.subset(i for i, label in enumerate(self.labels) if label in number)
-        rest.classes, rest.labels = tuple(keep), [number[label] for label in rest.labels or []]
-        return rest
-
-    def fingerprint(self) -> str:
-        """File count and SHA-256 of the sorted name list (G0)."""
-        return f"{len(self)}-{hashlib.sha256(chr(10).join(sorted(self.paths)).encode()).hexdigest()}"
-
-
-class _Chosen(Sequence[Any]):
-    """Some items of a sequence, read only when asked for."""
-
-    def __init__(self, items: Sequence[Any], places: list[int]) -> None:
-        self.items, self.places = items, places
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.items[self.places[index]]
-
-
-class _Both(Sequence[Any]):
-    """One sequence after another."""
-
-    def __init__(self, first: Sequence[Any], second: Sequence[Any]) -> None:
-        self.first, self.second = first, second
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.second)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.first[index] if index < len(self.first) else self.second[index - len(self.first)]
-
-
-def _whole(items: Sequence[Any]) -> Any:
-    return _whole(items.items) if isinstance(items, _Chosen) else items
-
-
-def _first(items: Sequence[Any]) -> Any:
-    """The first item that can be read, of the first few; it tells what kind the others are."""
-    for index in range(min(len(items), 8)):
-        try:
-            item = items[index]
-            if isinstance(_picture_of(item), Image.Image):
-                _picture_of(item).load()  # which closes its file
-            return item
-        except BROKEN:
-            continue
-    return None
-
-
-def _picture_of(item: Any) -> Any:
-    return item[0] if isinstance(item, tuple | list) and len(item) else item
-
-
-def _label_of(item: Any) -> int | None:
-    """The label of an item (picture, label), where that is a whole number."""
-    if not isinstance(item, tuple | list) or len(item) < 2:
-        return None
-    label = np.asarray(item[1]) if isinstance(item[1], int | np.ndarray | np.generic | Tensor) else None
-    return int(label) if label is not None and label.ndim == 0 and label.dtype.kind in "iu" else None
-
-
-def _is_network_space(item: object) -> bool:
-    return isinstance(item, Tensor) and item.is_floating_point()
-
-
-def _network_space(item: Tensor, name: str) -> Tensor:
-    if item.ndim != 3 or 0 in item.shape:
-        raise PictureError(f"a float tensor of shape {tuple(item.shape)}, expected (C, H, W)")
-    if not item.isfinite().all():
-        where = tuple((~item.isfinite()).nonzero()[0].tolist())
-        raise DataError(f"{name} is {float(item[where])} at {where}: expected finite values")
-    return item
-
-
-def _pixels(item: Any) -> Source:
-    """A data set's item as what `load_picture` reads; uint8 tensors are (C, H, W), as torchvision's, or (H, W)."""
-    if isinstance(item, Tensor):
-        return np.asarray(item.movedim(0, -1) if item.ndim == 3 else item)
-    if isinstance(item, Path | str | bytes | Image.Image | np.ndarray):
-        return item
-    raise PictureError(f"an item of type {type(item).__name__}, expected a picture, an array or a tensor")
-
-
-# Sources ------------------------------------------------------------------------------------------------------------
 
 
 def images(source: object, *, skip_bad: bool = True) -> Pictures:
@@ -290,7 +59,7 @@ def images(source: object, *, skip_bad: bool = True) -> Pictures:
 
 
 def _path(path: Path, skip_bad: bool) -> Pictures:
-    path = path.expanduser()
+    path = bundled(path.expanduser())
     if path.is_dir():
         return _folder(path, path.resolve().name, skip_bad)
     if path.is_file():
@@ -474,6 +243,8 @@ SCHEMES: dict[str, Callable[[str], Any]] = {
 class _HuggingFace(Sequence[Any]):
     """A Hugging Face data set's first picture column, as encoded bytes or paths, and its first class column."""
 
+    parallel = True
+
     def __init__(self, dataset: Any) -> None:
         datasets = _optional("datasets")
         if not isinstance(dataset, datasets.Dataset):
@@ -498,90 +269,3 @@ class _HuggingFace(Sequence[Any]):
         if value is None:
             return PictureError("no picture in this row")
         return value["bytes"] if value["bytes"] is not None else Path(value["path"])
-
-
-# Batches ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pictures on their way into a network.
-
-    `indices` (n,) int64, places in the source; `inputs` (n, C, H, W), laid out channels-last.
-    """
-
-    indices: Tensor
-    inputs: Tensor
-
-
-def batches(
-    pictures: Pictures,
-    transform: Callable[[Image.Image], Tensor],
-    batch_size: int = 64,
-    indices: Iterable[int] | None = None,
-) -> Iterator[Batch]:
-    """Batches in the order of `indices` (default: all), decoded by a few threads ahead of the consumer.
-
-    Besides the batch being used about one more is in memory. Pictures that cannot be read are left out and recorded
-    in `pictures.skipped`, so that a batch holds the next `batch_size` good ones. Float tensors pass unchanged.
-    Raises PictureError at the first broken picture where `pictures.skip_bad` is False, DataError for items of
-    different sizes or with values that are not finite.
-    """
-    if batch_size < 1:
-        raise ArgumentError("batch_size", batch_size, "expected at least 1")
-    ready: list[tuple[int, Tensor]] = []
-    for index, value in _decoded(pictures, transform, indices, batch_size):
-        if isinstance(value, PictureError):
-            pictures.skipped[index] = str(value)
-            if not pictures.skip_bad:
-                raise PictureError(f"{pictures.paths[index]}: {value}")
-            continue
-        if ready and value.shape != ready[0][1].shape:
-            sizes = f"{tuple(value.shape)}, {pictures.paths[ready[0][0]]} of {tuple(ready[0][1].shape)}"
-            raise DataError(f"{pictures.paths[index]} is of shape {sizes}: expected one size")
-        ready.append((index, value))
-        if len(ready) == batch_size:
-            yield _batch(ready)
-            ready = []
-    if ready:
-        yield _batch(ready)
-
-
-def _decoded(
-    pictures: Pictures,
-    transform: Callable[[Image.Image], Tensor],
-    indices: Iterable[int] | None,
-    ahead: int,
-) -> Iterator[tuple[int, Tensor | PictureError]]:
-    """Every picture in order, or why not; about `ahead` of them are decoded while the consumer is busy."""
-
-    reading = threading.Lock()
-
-    def load(index: int) -> Tensor | PictureError:
-        try:
-            item = pictures.item(index, reading)
-            return item if isinstance(item, Tensor) else transform(item)
-        except PictureError as error:
-            return error
-
-    order = iter(range(len(pictures)) if indices is None else indices)
-    workers = min(4, os.cpu_count() or 1)
-    waiting: deque[tuple[int, Future[Tensor | PictureError]]] = deque()
-    with ThreadPoolExecutor(workers, "decode") as pool:
-        try:
-            while True:
-                while len(waiting) < ahead + 2 * workers and (place := next(order, None)) is not None:
-                    waiting.append((int(place), pool.submit(load, int(place))))
-                if not waiting:
-                    return
-                index, future = waiting.popleft()
-                yield index, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
-
-
-def _batch(ready: list[tuple[int, Tensor]]) -> Batch:
-    indices = torch.tensor([index for index, _ in ready])
-    rows = torch.stack([value.permute(1, 2, 0) for _, value in ready])  # (n, H, W, C)
-    return Batch(indices, rows.permute(0, 3, 1, 2))

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from convscope.cache import Cache
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.data.splits import per_class as split_per_class
 from convscope.device import resolve
 from convscope.errors import ArgumentError, TrainingError

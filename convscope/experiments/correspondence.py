@@ -23,13 +23,14 @@ from convscope.data.sources import images as opened
 from convscope.device import resolve
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
+from convscope.models.occluder import covering
 from convscope.parameters import Images, Kind
+from convscope.probe.occluders import hide
 from convscope.probe.record import run
 from convscope.progress import progress
 from convscope.results import against
 
 RANDOM, SAME = "random", "same place"  # anywhere in each picture; anywhere, but at one place in all of them
-GREY = 128 / 255
 CHANGED = 1e-6  # of a layer's largest value: what counts as a change
 PUBLISHED = {  # TB1: mean and standard deviation
     ("right eye", "pool5"): (0.067, 0.007),
@@ -161,7 +162,8 @@ def correspondence(
     for layer in wanted:
         network.graph().node(layer)
     inputs, located = _located(network, opened(images), table, names)
-    size, blank = network.input_size[1:], _blank(network, fill)
+    size = network.input_size[1:]
+    blank = covering(network, torch.zeros(network.input_size, dtype=network.dtype), fill)
     placed = _placed(located, hidden, size, names)
     free = [_free(own, each.get(within), size) for own, each in zip(placed, located, strict=True)]
     drawn = _scattered(free, placed[0, 0, 2:] - placed[0, 0, :2], draws, random, names)
@@ -285,21 +287,6 @@ def _scattered(
     if common.any():
         found[SAME] = _drawn(common, extent, draws, random).expand(len(free), -1, -1)
     return found
-
-
-def _blank(network: Network, fill: Fill) -> Tensor:
-    """What hides a part, in network space: (C, H, W)."""
-    mean, std = (network.transform.cropped(each) for each in (network.mean, network.std))
-    value = (GREY - mean) / std if fill == "grey" else torch.zeros_like(mean)
-    return value.to(network.dtype).expand(network.input_size)
-
-
-def hide(picture: Tensor, box: Sequence[int], blank: Tensor) -> Tensor:
-    """A picture (C, H, W) with what is in the box (top, left, bottom, right) replaced by `blank` (C, H, W)."""
-    top, left, bottom, right = box
-    covered = picture.clone()
-    covered[:, top:bottom, left:right] = blank[:, top:bottom, left:right]
-    return covered
 
 
 def _changes(

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convscope.data.sources import Pictures, batches
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
 from convscope.data.sources import images as open_images
 from convscope.device import resolve, seeded
 from convscope.errors import ArgumentError, DataError, WeightsError

@@ -19,9 +19,10 @@ from torch import Tensor
 from convscope.atlases.scan import peaks
 from convscope.atlases.slides import Slide, Slides
 from convscope.atlases.tally import Leaders, unkey
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
 from convscope.data.concepts import Concept, Concepts, Seen
 from convscope.data.concepts import concepts as opened
-from convscope.data.sources import Pictures, batches
 from convscope.device import seeded
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network

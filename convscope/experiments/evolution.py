@@ -16,16 +16,17 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from convscope.atlases.build import GREY, cut
 from convscope.atlases.scan import chosen_layers, scan
 from convscope.atlases.store import tile_box
-from convscope.data.sources import Pictures, batches
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
 from convscope.data.sources import images as open_images
 from convscope.device import resolve
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.models.snapshots import Builder, kept, opened
 from convscope.parameters import Folder, Images
+from convscope.pictures import GREY, cut
 from convscope.probe.address import Unit, parse
 from convscope.probe.reverse import Reverse, Units
 from convscope.training.recipe import SNAPSHOTS

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convscope.data.collection import Pictures
 from convscope.data.means import class_first, class_mean
-from convscope.data.sources import Pictures
 from convscope.data.sources import images as opened
 from convscope.device import resolve, seeded
 from convscope.errors import ArgumentError, ConvscopeError

@@ -17,9 +17,10 @@ from torch.nn import functional as F
 
 from convscope.atlases.imprints import Imprints
 from convscope.atlases.slides import Slides
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
 from convscope.data.concepts import Concept, Concepts
 from convscope.data.concepts import concepts as opened
-from convscope.data.sources import Pictures, batches
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.parameters import Kind

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from convscope.atlases.build import cut
 from convscope.atlases.scan import scan
 from convscope.data.sources import images
 from convscope.errors import ArgumentError
@@ -22,7 +21,7 @@ from convscope.models.network import Network
 from convscope.models.occluder import Approach, Fill, Mode, Occluder, Strongest
 from convscope.models.targets import class_number, folder_class
 from convscope.parameters import Images, Pictures
-from convscope.pictures import called, separate
+from convscope.pictures import called, cut, separate
 from convscope.probe.address import Unit
 from convscope.probe.occluders import Anchor, Grid, Pair, box_means, grid, rank_correlation
 from convscope.probe.reverse import Reverse, Units

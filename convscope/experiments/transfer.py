@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from convscope.data.collection import Pictures
 from convscope.data.contents import digests, together
 from convscope.data.protocols import recognised
-from convscope.data.sources import Pictures
 from convscope.data.sources import images as open_images
 from convscope.errors import ArgumentError, NetworkError
 from convscope.models.network import Network

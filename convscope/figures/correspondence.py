@@ -5,10 +5,11 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from convscope.experiments.correspondence import RANDOM, SAME, Correspondence, hide
+from convscope.experiments.correspondence import RANDOM, SAME, Correspondence
 from convscope.figures.grid import FAINT, TEXT, canvas, chart, fitted, heading, place
 from convscope.figures.svg import ACCENT, COOL
 from convscope.models.network import Network
+from convscope.probe.occluders import hide
 
 TILE, GAP = 104, 4  # pixels of a picture, between pictures
 LEFT, HEAD, NAMES, WIDE, VALUES = 40, 128, 130, 320, 150  # margin, heading; a chart with the words at its two sides

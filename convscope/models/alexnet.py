@@ -1,8 +1,6 @@
 """AlexNet as Zeiler and Fergus replicated it (METHODS M2), exact by default, or scaled to another side."""
 
-from collections.abc import Sequence
-
-from convscope.models.zfnet import EightLayers, Stage, filled, plain
+from convscope.models.zfnet import EightLayers, Stage
 
 
 class AlexNet(EightLayers):
@@ -12,27 +10,12 @@ class AlexNet(EightLayers):
     (62,378,344 parameters). Shapes and errors: see `EightLayers`.
     """
 
-    def __init__(
-        self,
-        *,
-        side: int = 224,
-        maps: Sequence[int] = (96, 256, 384, 384, 256),
-        fc: Sequence[int] = (4096, 4096),
-        classes: int = 1000,
-        remove: Sequence[int] = (),
-        groups: Sequence[int] = (1, 2, 1, 2, 2),
-        norm: bool = True,
-        dropout: float = 0.5,
-        channels: int = 3,
-        features_only: bool = False,
-    ) -> None:
-        stages = [
-            # Pad 2 stands for the original toolchain's rounding up: 224 to 55 (METHODS M2).
-            Stage(1, 0, 11, 4, 2, tail=("norm", "pool")),
-            Stage(2, 0, 5, padding=2, tail=("norm", "pool")),
-            Stage(3, 0, 3, padding=1),
-            Stage(4, 0, 3, padding=1),
-            Stage(5, 0, 3, padding=1, tail=("pool",)),
-        ]
-        architecture = plain("alexnet", side, maps, fc, classes, remove, groups, norm, dropout, channels, features_only)
-        super().__init__(filled(stages, architecture), architecture=architecture, ceil_pools=False)
+    BASE, GROUPS, CEIL_POOLS = "alexnet", (1, 2, 1, 2, 2), False
+    STAGES = (
+        # Pad 2 stands for the original toolchain's rounding up: 224 to 55 (METHODS M2).
+        Stage(1, 11, 4, 2, ("norm", "pool")),
+        Stage(2, 5, padding=2, tail=("norm", "pool")),
+        Stage(3, 3, padding=1),
+        Stage(4, 3, padding=1),
+        Stage(5, 3, padding=1, tail=("pool",)),
+    )

@@ -20,13 +20,12 @@ from typing import Any
 from urllib.error import URLError
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from convscope.device import seeded
 from convscope.errors import ArgumentError, NetworkError, WeightsError
-from convscope.models.network import Network, load_state, read
+from convscope.models.network import Network, read
+from convscope.models.stored import load_state, stored
 from convscope.models.variants import build
 from convscope.models.vgg16 import vgg16
 from convscope.own import from_here, function
@@ -165,14 +164,14 @@ def _weighted(make: Callable[[bool], nn.Module], weights: str | None, name: str)
 
 
 def _state(path: str) -> dict[str, Tensor]:
+    if path.endswith(".safetensors"):
+        return stored(path, "weights")[1]
     try:
-        if path.endswith(".safetensors"):
-            return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"weights: there is no file {path!r}") from error
-    except (SafetensorError, RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"weights: {path!r} cannot be read as safetensors or as a plain state dict") from error
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"weights: {path!r} cannot be read as a plain state dict") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"weights: {path!r} holds no state dict of tensors")
     return state

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from convscope.data.preprocess import Preprocess
 from convscope.device import resolve
 from convscope.errors import ArgumentError, WeightsError
+from convscope.models.stored import halved, load_state, store, stored
 from convscope.probe.geometry import ReceptiveField, Spatial, receptive_field, spatial_axes
 from convscope.probe.graph import Graph, Node, trace
 from convscope.probe.rectify import is_rectifier
@@ -191,6 +190,10 @@ class Network:
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
+    def identity(self) -> dict[str, Any]:
+        """What results say of it: its name, its spelling if it has one, its weights' fingerprint."""
+        return {"name": self.name, "spec": self.spec, "weights": self.fingerprint()}
+
 
 def _rectifies(node: Node) -> bool:
     return is_rectifier(node.op, node.args, node.kwargs)
@@ -203,13 +206,18 @@ def _require_finite(module: nn.Module) -> None:
             raise WeightsError(f"weights: {name} holds NaN or infinity, first at {first}; expected finite numbers")
 
 
-def save(network: Network, path: str | Path, architecture: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
-    """Write weights, transform and class names as one safetensors file that `read` opens again.
+def save(
+    network: Network,
+    path: str | Path,
+    architecture: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    *,
+    half: bool = False,
+) -> None:
+    """Write weights, transform and class names as one file that `read` opens again, weights in half precision if asked.
 
-    `architecture` is what `build` makes the module from; `recipe` says how it was trained. Written to a temporary
-    name and moved into place.
+    `architecture` is what `build` makes the module from; `recipe` says how it was trained.
     """
-    path = Path(path)
     header = {
         "architecture": dict(architecture),
         "name": network.name,
@@ -218,26 +226,9 @@ def save(network: Network, path: str | Path, architecture: Mapping[str, Any], re
         "classes": None if network.classes is None else list(network.classes),
         "recipe": dict(recipe),
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.module.state_dict().items()}
-    tensors["transform.mean"], tensors["transform.std"] = network.mean.contiguous(), network.std.contiguous()
-    part = path.with_name(path.name + ".part")
-    try:
-        # Not `save_file`, which leaves files that only their owner can read.
-        part.write_bytes(serialised(tensors, {"convscope": json.dumps(header, sort_keys=True)}))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def stored(path: str | Path, what: str) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The metadata and the tensors of a safetensors file. Raises WeightsError, which names `what` was looked for."""
-    try:
-        with safe_open(path, "pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise WeightsError(f"{what}: there is no file {str(path)!r}") from error
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{what}: {str(path)!r} is no safetensors file ({error})") from error
+    tensors = halved(network.module.state_dict()) if half else network.module.state_dict()
+    transform = {"transform.mean": network.mean, "transform.std": network.std}
+    store(path, json.dumps(header, sort_keys=True), {**tensors, **transform})
 
 
 def read(path: str | Path, build: Callable[[Mapping[str, Any]], nn.Module]) -> Network:
@@ -246,12 +237,11 @@ def read(path: str | Path, build: Callable[[Mapping[str, Any]], nn.Module]) -> N
     Weights stored in half precision compute in float32. Raises WeightsError for a file that is none of ours, or whose
     tensors do not fit the architecture (which keys, which shapes).
     """
-    metadata, tensors = stored(path, "weights")
-    if "convscope" not in metadata:
+    header, tensors = stored(path, "weights")
+    if "architecture" not in header:
         raise WeightsError(
             f"weights: {str(path)!r} was not written by convscope; load its network with py:module:function"
         )
-    header = json.loads(metadata["convscope"])
     mean, std = tensors.pop("transform.mean"), tensors.pop("transform.std")
     module = build(header["architecture"])
     load_state(module, tensors, str(path))
@@ -260,23 +250,3 @@ def read(path: str | Path, build: Callable[[Mapping[str, Any]], nn.Module]) -> N
     )
     network.recipe = header["recipe"]
     return network
-
-
-def load_state(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Copy `tensors` into `module`, in the module's dtype. Raises WeightsError naming keys and shapes that differ."""
-    expected = module.state_dict()
-    wrong = [f"{k} is missing" for k in expected if k not in tensors]
-    wrong += [f"{k} is not in the network" for k in tensors if k not in expected]
-    wrong += [
-        f"{k} is {_shape(tensors[k])} where the network has {_shape(expected[k])}"
-        for k in expected
-        if k in tensors and tensors[k].shape != expected[k].shape
-    ]
-    if wrong:
-        more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-        raise WeightsError(f"weights: {source!r} is of another architecture: {'; '.join(wrong[:4])}{more}")
-    module.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()})
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "a number"

@@ -19,6 +19,7 @@ from torch import Tensor
 from convscope.device import resolve, seeded
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
+from convscope.pictures import GREY, bundled
 from convscope.probe.address import Unit
 from convscope.probe.boxes import Boxes
 from convscope.probe.incremental import Incremental
@@ -30,7 +31,6 @@ Fill = str | float | Path | Image.Image | NDArray[Any] | Tensor
 Strongest = Literal["max", "sum"]
 Mode = Literal["exact", "capped", "drill", "whole"]
 FILLS = ("grey", "mean", "noise", "blur")
-GREY = 128  # of 255 (F7)
 BLUR = 1 / 10  # the standard deviation of the Gaussian, of the picture's side: nothing can be told apart any more
 
 
@@ -178,7 +178,7 @@ def covering(network: Network, picture: Tensor, fill: Fill, seed: int = 0) -> Te
         if not isfinite(number):
             raise ArgumentError("fill", fill, "expected a finite number")
         return torch.full_like(picture, number)
-    if isinstance(fill, str) and not Path(fill).exists():
+    if isinstance(fill, str) and not bundled(fill).exists():
         raise ArgumentError("fill", fill, f"expected {', '.join(FILLS)}, a number in network space, or a picture file")
     cover = network.inputs(fill)
     if cover.shape != (1, *picture.shape):

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from convscope.errors import ArgumentError
-from convscope.models.zfnet import Chain
+from convscope.models.zfnet import Chain, plain
 
 # The paper gives both convolutions "stride 2", which can be read in four ways: (stride, padding). Padding 1 gives the
 # sizes of TensorFlow's SAME; where that pads a row at the bottom this pads one at the top (as in M1).
@@ -34,7 +34,8 @@ class _Convnet(Chain):
             called, an input of another shape.
     """
 
-    def __init__(self, architecture: dict[str, Any]) -> None:
+    def __init__(self, base: str, **settings: Any) -> None:
+        architecture = plain(base, **settings)
         _check(architecture)
         stride, padding = OPTIONS[architecture["option"]]
         channels, side, trace = architecture["channels"], architecture["side"], [architecture["side"]]
@@ -106,7 +107,17 @@ class M5(_Convnet):
         norm: bool = False,
         option: str = "A",
     ) -> None:
-        super().__init__(_plain("m5", side, maps, fc, classes, channels, dropout, norm, option))
+        super().__init__(
+            "m5",
+            side=side,
+            maps=maps,
+            fc=fc,
+            classes=classes,
+            channels=channels,
+            dropout=dropout,
+            norm=norm,
+            option=option,
+        )
 
 
 class M6(_Convnet):
@@ -130,29 +141,14 @@ class M6(_Convnet):
     ) -> None:
         if classes < CLASSES:
             raise ArgumentError("classes", classes, f"m6 tells {CLASSES} classes apart: expected no fewer")
-        super().__init__(_plain("m6", side, maps, fc, classes, channels, dropout, norm, option))
-
-
-def _plain(
-    base: str,
-    side: int,
-    maps: Sequence[int],
-    fc: Sequence[int],
-    classes: int,
-    channels: int,
-    dropout: float,
-    norm: bool,
-    option: str,
-) -> dict[str, Any]:
-    """The settings of a network as JSON can hold them."""
-    return {
-        "base": base,
-        "side": side,
-        "maps": list(maps),
-        "fc": list(fc),
-        "classes": classes,
-        "channels": channels,
-        "dropout": dropout,
-        "norm": norm,
-        "option": option,
-    }
+        super().__init__(
+            "m6",
+            side=side,
+            maps=maps,
+            fc=fc,
+            classes=classes,
+            channels=channels,
+            dropout=dropout,
+            norm=norm,
+            option=option,
+        )

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from convscope.errors import ArgumentError, WeightsError
-from convscope.models.network import Network, load_state, stored
+from convscope.models.network import Network
+from convscope.models.stored import halved, load_state, store, stored
 
 UNIT = 128  # levels that are 1 to a decoder
 SLOPE = 0.2  # of the leaky rectifier
@@ -112,31 +112,23 @@ class Decoders(nn.Module):
 def write(
     decoders: Decoders, path: str | Path, network: Network, recipe: Mapping[str, Any], half: bool = False
 ) -> None:
-    """Keep the decoders in one safetensors file, in half precision where asked, with the recipe and the network's
-    name and fingerprint. Written to a temporary name and moved into place.
+    """Keep the decoders in one file, in half precision where asked, with the recipe and the network's name and
+    fingerprint.
     """
-    path = Path(path)
     header = {
         "decoders": decoders.architecture,
         "network": {"name": network.name, "weights": network.fingerprint()},
         "recipe": dict(recipe),
     }
-    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in decoders.state_dict().items()}
-    kept = {name: tensor.half() if half and tensor.dim() else tensor for name, tensor in kept.items()}
-    part = path.with_name(path.name + ".part")
-    try:  # keys are not sorted: the order of the layers is that of their weights
-        part.write_bytes(serialised(kept, {"convscope": json.dumps(header)}))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    tensors = halved(decoders.state_dict()) if half else decoders.state_dict()
+    store(path, json.dumps(header), tensors)  # keys are not sorted: the layers' order is that of their weights
 
 
 def read(path: str | Path, network: Network) -> Decoders:
     """The decoders of a file that `write` wrote, in float32, for this network. Raises WeightsError for a file that is
     none of ours, or for decoders of another network.
     """
-    metadata, tensors = stored(path, "decoders")
-    header = json.loads(metadata.get("convscope", "{}"))
+    header, tensors = stored(path, "decoders")
     if "decoders" not in header:
         raise WeightsError(f"decoders: {str(path)!r} holds none; expected a file that train --decode wrote")
     made_for = header["network"]

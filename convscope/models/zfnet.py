@@ -9,9 +9,9 @@ addressed: `conv1 relu1 pool1 norm1 conv2 … pool5 flatten fc6 relu6 drop6 fc7 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +27,12 @@ class Stage:
     """One convolutional stage: a square kernel, and what follows its rectifier, in order."""
 
     layer: int
-    maps: int
     kernel: int
     stride: int = 1
     padding: int = 0
-    groups: int = 1
     tail: tuple[str, ...] = ()  # of "pool" and "norm"
+    maps: int = 0  # these two as the architecture has them
+    groups: int = 1
 
 
 def response_norm() -> nn.LocalResponseNorm:
@@ -57,16 +57,42 @@ class EightLayers(Chain):
             when called, an input of another size than the classifier needs.
     """
 
+    BASE: ClassVar[str]  # what `variants.build` knows it by
+    STAGES: ClassVar[tuple[Stage, ...]]
+    GROUPS: ClassVar[tuple[int, ...]]  # of the maps, unless said otherwise
+    CEIL_POOLS: ClassVar[bool]
+
     def __init__(
         self,
-        stages: Iterable[Stage],
         *,
-        architecture: dict[str, Any],
-        ceil_pools: bool,
+        side: int = 224,
+        maps: Sequence[int] = (96, 256, 384, 384, 256),
+        fc: Sequence[int] = (4096, 4096),
+        classes: int = 1000,
+        remove: Sequence[int] = (),
+        groups: Sequence[int] | None = None,
+        norm: bool = True,
+        dropout: float = 0.5,
+        channels: int = 3,
+        features_only: bool = False,
     ) -> None:
+        architecture = plain(
+            self.BASE,
+            side=side,
+            maps=maps,
+            fc=fc,
+            classes=classes,
+            remove=sorted(set(remove)),
+            groups=groups or self.GROUPS,
+            norm=norm,
+            dropout=dropout,
+            channels=channels,
+            features_only=features_only,
+        )
         self._check(architecture)
+        stages = [replace(s, maps=maps[s.layer - 1], groups=architecture["groups"][s.layer - 1]) for s in self.STAGES]
         kept = [stage for stage in stages if stage.layer not in architecture["remove"]]
-        modules = _convolutional(kept, architecture["channels"], architecture["norm"], ceil_pools)
+        modules = _convolutional(kept, channels, norm, self.CEIL_POOLS)
         super().__init__(modules)
         self.architecture = architecture
         extent = self.extent(architecture["side"])
@@ -171,65 +197,20 @@ class ZFNet(EightLayers):
     26, 13, 13, 13, 13, 6; for 128: 62, 31, 14, 7, 7, 7, 7, 3. Shapes and errors: see `EightLayers`.
     """
 
-    def __init__(
-        self,
-        *,
-        side: int = 224,
-        maps: Sequence[int] = (96, 256, 384, 384, 256),
-        fc: Sequence[int] = (4096, 4096),
-        classes: int = 1000,
-        remove: Sequence[int] = (),
-        groups: Sequence[int] = (1, 1, 1, 1, 1),
-        norm: bool = True,
-        dropout: float = 0.5,
-        channels: int = 3,
-        features_only: bool = False,
-    ) -> None:
-        stages = [
-            # Pad 1 stands for the original toolchain's rounding up: 224 to 110, and so to 55 (METHODS M1).
-            Stage(1, 0, 7, 2, 1, tail=("pool", "norm")),
-            Stage(2, 0, 5, 2, tail=("pool", "norm")),
-            Stage(3, 0, 3, padding=1),
-            Stage(4, 0, 3, padding=1),
-            Stage(5, 0, 3, padding=1, tail=("pool",)),
-        ]
-        architecture = plain("zfnet", side, maps, fc, classes, remove, groups, norm, dropout, channels, features_only)
-        super().__init__(filled(stages, architecture), architecture=architecture, ceil_pools=True)
+    BASE, GROUPS, CEIL_POOLS = "zfnet", (1, 1, 1, 1, 1), True
+    STAGES = (
+        # Pad 1 stands for the original toolchain's rounding up: 224 to 110, and so to 55 (METHODS M1).
+        Stage(1, 7, 2, 1, ("pool", "norm")),
+        Stage(2, 5, 2, tail=("pool", "norm")),
+        Stage(3, 3, padding=1),
+        Stage(4, 3, padding=1),
+        Stage(5, 3, padding=1, tail=("pool",)),
+    )
 
 
-def plain(
-    base: str,
-    side: int,
-    maps: Sequence[int],
-    fc: Sequence[int],
-    classes: int,
-    remove: Sequence[int],
-    groups: Sequence[int],
-    norm: bool,
-    dropout: float,
-    channels: int,
-    features_only: bool,
-) -> dict[str, Any]:
+def plain(base: str, **settings: Any) -> dict[str, Any]:
     """The settings of a network as JSON can hold them."""
-    return {
-        "base": base,
-        "side": side,
-        "maps": list(maps),
-        "fc": list(fc),
-        "classes": classes,
-        "remove": sorted(set(remove)),
-        "groups": list(groups),
-        "norm": norm,
-        "dropout": dropout,
-        "channels": channels,
-        "features_only": features_only,
-    }
-
-
-def filled(stages: Iterable[Stage], architecture: dict[str, Any]) -> list[Stage]:
-    """The stages with the maps and groups of this architecture."""
-    pairs = zip(stages, architecture["maps"], architecture["groups"], strict=False)
-    return [replace(stage, maps=maps, groups=groups) for stage, maps, groups in pairs]
+    return {"base": base} | {k: v if isinstance(v, int | float | str) else list(v) for k, v in settings.items()}
 
 
 @torch.no_grad()

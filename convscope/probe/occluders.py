@@ -77,6 +77,17 @@ def grid(
     return Grid(boxes, centres[0].double(), centres[1].double(), size)
 
 
+def hide(picture: Tensor, box: Sequence[int], cover: Tensor) -> Tensor:
+    """A copy of a picture (..., C, H, W) with what is in the box (top, left, bottom, right) that of `cover` (C, H, W).
+
+    The box may reach past the border.
+    """
+    top, left, bottom, right = (max(0, place) for place in box)
+    covered = picture.clone()
+    covered[..., top:bottom, left:right] = cover[..., top:bottom, left:right]
+    return covered
+
+
 def box_means(values: Tensor, boxes: Tensor) -> Tensor:
     """The mean of `values` (H, W) in each box (B, 4); 0 in an empty one."""
     table = torch.nn.functional.pad(values.double().cumsum(0).cumsum(1), (1, 0, 1, 0))

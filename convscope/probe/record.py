@@ -60,7 +60,8 @@ def run(
             if layer is None or (key is None and times is not None and not last):
                 continue
             if not isinstance(output, Tensor):
-                raise NetworkError(f"layer {layer!r} gives {type(output).__name__}, not one tensor")
+                what = f"layer {layer!r}" if layer else "the network"
+                raise NetworkError(f"{what} gives {type(output).__name__}, not one tensor")
             results[layer] = reducers[layer](output)
         if times is not None and len(results) == len(reducers):
             raise _Enough

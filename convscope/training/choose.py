@@ -4,7 +4,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from convscope.data.sources import Pictures, images
+from convscope.data.collection import Pictures
+from convscope.data.sources import images
 from convscope.data.splits import per_class as split_per_class
 from convscope.errors import ArgumentError, DataError
 

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convscope.data.sources import Pictures, images
+from convscope.data.collection import Pictures
+from convscope.data.sources import images
 from convscope.device import seeded
 from convscope.errors import ArgumentError, TrainingError
 from convscope.models.network import Network
@@ -120,8 +121,7 @@ def train_decoders(
         columns = ("epoch", "train_loss", "val_loss", *map(_column, decoders.layers), "lr", "seconds")
         log = EpochLog(out / "log.csv", None, columns)
         if fit(trainee, feed, out, resume=resume, lightning=flags, callbacks=[log]):
-            data = {"name": training.name, "pictures": len(training), "fingerprint": training.fingerprint()}
-            story = {**chosen.plain(), "data": data, "side": size[1]}
+            story = {**chosen.plain(), "data": training.identity(), "side": size[1]}
             write(decoders, out / "decoders.safetensors", network, story, half=half)
             (out / "training.json").write_text(json.dumps(story, indent=1, sort_keys=True) + "\n")
         rows = read_log(out / "log.csv")

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convscope.cache import Cache
-from convscope.data.sources import Pictures, batches
+from convscope.data.batches import batches
+from convscope.data.collection import Pictures
 from convscope.device import resolve
 from convscope.errors import DataError
 from convscope.models.network import Network

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from convscope.data.collection import Pictures
 from convscope.data.preprocess import Preprocess
-from convscope.data.sources import Pictures
 from convscope.models.network import Network
 from convscope.training.recipe import UNIT_STD, Recipe
 from convscope.training.squares import Bytes, Presentations, Squares, decode, mean_picture

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from convscope.cache import Cache
+from convscope.data.collection import Pictures
 from convscope.data.contents import digests, shared, together
-from convscope.data.sources import Pictures
 from convscope.data.splits import Split, folds, parts
 from convscope.errors import DataError
 from convscope.training.choose import Exclude, labelled

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.device import seeded
 from convscope.errors import ArgumentError
+from convscope.files import put
 from convscope.models.catalog import load
-from convscope.models.network import Network
+from convscope.models.network import Network, save
 from convscope.models.variants import STUDENTS, VARIANTS, ZFNET128, build
 from convscope.models.zfnet import Chain, initialise
 from convscope.progress import silenced
 from convscope.training.choose import Exclude, choose
 from convscope.training.evaluate import Evaluation, evaluate
 from convscope.training.recipe import SNAPSHOTS, Recipe, named
-from convscope.training.weights import carry_over, write
+from convscope.training.weights import carry_over
 
 if TYPE_CHECKING:  # Lightning takes seconds to import; only who trains waits for it
     from convscope.training.feed import Feed
@@ -133,7 +134,7 @@ def train(
         done = Training(network, _log(Path(output)), fresh, _skipped(training, held_out), Path(output))
         network.recipe["epoch"] = int(done.log[-1]["epoch"])
         if first:
-            write(network, done.output / "network.safetensors", network.recipe, half=half)
+            save(network, done.output / "network.safetensors", module.architecture, network.recipe, half=half)
             _report(done, training, held_out, split=per_class is not None)
     return done
 
@@ -234,11 +235,7 @@ def _story(
 ) -> dict[str, Any]:
     """What goes into the weights' file: the recipe, the data, what came before."""
     parts = {"training": training, "validation": held_out}
-    data = {
-        part: {"name": pictures.name, "pictures": len(pictures), "fingerprint": pictures.fingerprint()}
-        for part, pictures in parts.items()
-        if pictures is not None
-    }
+    data = {part: pictures.identity() for part, pictures in parts.items() if pictures is not None}
     before = None if begun is None else {"name": begun.name, "recipe": begun.recipe}
     return {**recipe.plain(), "convscope": version("convscope"), "data": data, "init_from": before}
 
@@ -267,6 +264,4 @@ def _report(done: Training, training: Pictures, held_out: Pictures | None, *, sp
     }
     if split and held_out is not None:
         content["split"] = {"training": training.paths, "validation": held_out.paths}
-    part = done.output / "training.json.part"
-    part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-    part.replace(done.output / "training.json")
+    put(done.output / "training.json", (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())

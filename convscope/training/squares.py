@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from convscope.data.collection import Pictures
 from convscope.data.preprocess import Preprocess
-from convscope.data.sources import Pictures
 from convscope.errors import DataError, PictureError
 from convscope.progress import progress
 

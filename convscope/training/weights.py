@@ -1,14 +1,10 @@
-"""Weights between trainings: carried over from another network, written with their recipe."""
+"""Weights between trainings: carried over from another network."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from convscope.models.network import Network, save
-from convscope.models.variants import build
 from convscope.models.zfnet import Chain
 
 
@@ -41,23 +37,3 @@ def _spread(given: Tensor, own: Tensor, maps: int) -> Tensor | None:
     spread = nn.functional.interpolate(kernel, (after, after), mode="nearest")
     flat: Tensor = spread.reshape(len(given), -1) * (before**2 / after**2)
     return flat
-
-
-def write(network: Network, path: Path, recipe: Mapping[str, Any], *, half: bool = False) -> None:
-    """Write the weights with the recipe that made them, in half precision where asked (they are read as float32)."""
-    assert isinstance(network.module, Chain)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if half:
-        module = build(network.module.architecture).half()
-        module.load_state_dict(network.module.state_dict())
-        network = Network(
-            module,
-            network.input_size,
-            network.mean,
-            network.std,
-            network.classes,
-            network.name,
-            resize=network.resize,
-        )
-    assert isinstance(network.module, Chain)
-    save(network, path, network.module.architecture, recipe)

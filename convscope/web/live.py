@@ -17,14 +17,15 @@ from typing import NamedTuple, TypeVar, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from convscope.atlases.build import cut
 from convscope.atlases.store import Info, tile_box
 from convscope.device import resolve
 from convscope.errors import ConvscopeError, LayerError, NetworkError, UnitError
 from convscope.models.network import Layer, Network
-from convscope.pictures import display
+from convscope.models.occluder import covering
+from convscope.pictures import GREY, cut, display
+from convscope.probe.occluders import hide
 from convscope.probe.record import run
 from convscope.probe.rectify import LRN, Rule
 from convscope.probe.reverse import Reverse, Units
@@ -34,8 +35,6 @@ Pixels = NDArray[np.uint8]  # (height, width, 3)
 Answered = TypeVar("Answered")
 
 RULES: tuple[Rule, ...] = ("deconvnet", "guided", "gradient")
-GREY = 128  # of 255: what hides a part of a picture (METHODS F7), what lies beyond its border (V6)
-WHOLE = "network"  # what the whole network is called among its layers here
 
 
 class Square(NamedTuple):
@@ -70,10 +69,8 @@ class Lens:
     def __init__(self, network: Network, info: Info, device: str | None = None) -> None:
         self.network, self.info, self.device = network, info, resolve(device)
         self.layers = {name: info.layer(name) for name in info.layers}
-        self._net = nn.Sequential()
-        self._net.add_module(WHOLE, network.working(self.device))
-        self._grey = network.transform.normalise(np.full((1, *network.input_size[1:], 3), GREY, np.uint8))
-        self._grey = self._grey.to(network.dtype)
+        self._net = network.working(self.device)
+        self._grey = covering(network, torch.zeros(network.input_size, dtype=network.dtype), "grey")
         self._lock = Lock()
         self.reading = lru_cache(64)(self._alone(self._reading))
         self.answer = lru_cache(256)(self._alone(self._answer))
@@ -108,29 +105,25 @@ class Lens:
         return asked
 
     def _run(self, inputs: Tensor, layers: Mapping[str, Callable[[Tensor], object]]) -> dict[str, object]:
-        """What the reducers of `layers` see in one forward pass, and the network's output as `WHOLE`."""
-        inner = {f"{WHOLE}.{name}": reducer for name, reducer in layers.items()}
+        """What the reducers of `layers` see in one forward pass, and the network's output as ""."""
         moved = inputs.to(self.device, memory_format=torch.channels_last)
-        found = run(self._net, moved, {**inner, WHOLE: lambda output: output})
-        return {name.removeprefix(f"{WHOLE}."): value for name, value in found.items()}
+        return run(self._net, moved, {**layers, "": lambda output: output})
 
     def _reading(self, slide: Slide) -> Reading:
         found = self._run(slide.inputs, dict.fromkeys(self.layers, _peaks))
-        return Reading(probabilities(found.pop(WHOLE)), found)  # type: ignore[arg-type]
+        return Reading(probabilities(found.pop("")), found)  # type: ignore[arg-type]
 
     def hidden(self, slide: Slide, square: Square | None) -> Tensor:
         """The picture with a part of it grey, (1, C, H, W); a square may reach past the border."""
         if square is None:
             return slide.inputs
-        rows, columns = (slice(max(0, first), max(0, first + square.side)) for first in square[:2])
-        inputs = slide.inputs.clone()
-        inputs[..., rows, columns] = self._grey[..., rows, columns]
-        return inputs
+        top, left, side = square
+        return hide(slide.inputs, (top, left, top + side, left + side), self._grey)
 
     def _answer(self, slide: Slide, square: Square | None, layer: str, channel: int) -> Answer:
         self.check(layer, channel)
         found = self._run(self.hidden(slide, square), {layer: lambda output: _map(output, channel)})
-        return Answer(probabilities(found[WHOLE]), found[layer])  # type: ignore[arg-type]
+        return Answer(probabilities(found[""]), found[layer])  # type: ignore[arg-type]
 
     def patch(self, slide: Slide, layer: str, channel: int, row: int, column: int) -> Pixels:
         """What the unit sees, grey beyond the picture's border (METHODS V6)."""

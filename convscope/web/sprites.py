@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from convscope.pictures import GREY
 from convscope.web.contexts import Pair, Sprite
 
 Pixels = NDArray[np.uint8]  # (height, width, 3)
 
-GREY = 128  # a projection's zero, and what lies beyond a picture's border
 QUALITY = 82  # tiles are compressed a second time here, and a large network has tens of thousands of them
 
 

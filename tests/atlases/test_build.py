@@ -12,13 +12,13 @@ from PIL import Image
 from tiny_network import LAYERS, Noise, build, tiny
 from torch import Tensor
 
-from convscope.atlases.build import atlas, cut
+from convscope.atlases.build import atlas
 from convscope.atlases.scan import scan
 from convscope.atlases.store import Atlas, open_atlas
 from convscope.data.sources import images
 from convscope.errors import ArgumentError, AtlasError, LayerError
 from convscope.models.network import Network
-from convscope.pictures import display
+from convscope.pictures import cut, display
 from convscope.probe.reverse import whole
 
 TABLES = ("atlas.json", "channels.parquet", "pictures.parquet", "top.parquet")
@@ -285,7 +285,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint(
         fsync(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr("convscope.atlases.store.os.fsync", full)
+        patch.setattr("convscope.files.os.fsync", full)
         with pytest.raises(AtlasError, match=r"^.*: no space left on the disk; free some and run [^\n]*$"):
             build(tmp_path)
     assert not list(tmp_path.rglob("*.part"))

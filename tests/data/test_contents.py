@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from convscope import images
+from convscope.data.collection import Pictures
 from convscope.data.contents import digests, shared, together
-from convscope.data.sources import Pictures
 
 
 def test_copies_are_the_same_and_others_are_not(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
+from convscope.data.collection import Pictures
 from convscope.data.overlap import candidates, overlaps
-from convscope.data.sources import Pictures, images
+from convscope.data.sources import images
 from convscope.errors import DataError
 from convscope.pictures import encode
 

@@ -1,8 +1,8 @@
+"""Every place that pictures come from."""
+
 import os
 import struct
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,31 +10,14 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from items import TRANSFORM, Listed, grey, values, write
 from PIL import Image
-from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import IterableDataset, Subset
 
-from convscope.data.preprocess import Preprocess
-from convscope.data.sources import NO_CLASS, Pictures, batches, images
+from convscope.data.batches import batches
+from convscope.data.collection import NO_CLASS
+from convscope.data.sources import images
 from convscope.errors import ArgumentError, DataError, PictureError
-
-TRANSFORM = Preprocess((3, 8, 8), resize=8)
-
-
-def write(file: Path, value: int = 0) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (8, 8), (value, value, value)).save(file)
-    return file
-
-
-def values(pictures: Pictures, **options: object) -> dict[int, int]:
-    """Place -> grey value of what comes out of `batches`."""
-    found = {}
-    for batch in batches(pictures, TRANSFORM, **options):  # type: ignore[arg-type]
-        assert batch.indices.dtype == torch.int64
-        for index, x in zip(batch.indices.tolist(), batch.inputs, strict=True):
-            found[index] = round(float(x[0, 0, 0]) * 255)
-    return found
-
 
 # Folders and files
 
@@ -174,51 +157,6 @@ def test_a_file_named_as_a_scheme(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 # Data sets
 
 
-class Listed(Dataset):  # type: ignore[type-arg]
-    def __init__(self, items: list[object]) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> object:
-        item = self.items[index]
-        if isinstance(item, Exception):
-            raise item
-        return item
-
-
-def grey(value: int) -> Image.Image:
-    return Image.new("RGB", (8, 8), (value,) * 3)
-
-
-def test_items_of_every_kind() -> None:
-    array = np.full((8, 8, 3), 4, np.uint8)
-    items = [
-        grey(1),
-        grey(2).convert("L"),
-        array - 1,
-        array,
-        array[..., 0] + 1,
-        torch.full((3, 8, 8), 6, dtype=torch.uint8),
-        torch.full((1, 8, 8), 7, dtype=torch.uint8),
-        torch.full((8, 8), 8, dtype=torch.uint8),
-        (grey(9), 5),
-    ]
-    pictures = images(Listed(items))
-    assert values(pictures) == {k: k + 1 for k in range(9)}
-    assert not pictures.tensors
-    assert pictures.paths[3] == "Listed[3]"
-
-
-def test_labels_come_from_the_items_or_from_beside_them() -> None:
-    pictures = images(Listed([(grey(1), 2), (grey(2), np.int64(0)), (grey(3), torch.tensor(1)), OSError("gone")]))
-    assert pictures.labels == [2, 0, 1, NO_CLASS]
-    assert pictures.subset([2, 0]).labels == [1, 2]
-    assert images(Listed([(grey(1), "a name"), (grey(2), "another")])).labels is None
-    assert images(Listed([grey(1)])).labels is None
-
-
 def test_a_data_set_s_own_targets_and_classes() -> None:
     class Beside(Listed):
         targets = torch.tensor([3, 4])
@@ -229,49 +167,6 @@ def test_a_data_set_s_own_targets_and_classes() -> None:
     assert pictures.classes == ("a", "b", "c", "d", "e")
     part = images(Subset(Beside([(grey(1), 0), (grey(2), 0)]), [1]))
     assert (part.labels, part.classes) == ([4], ("a", "b", "c", "d", "e"))
-
-
-def test_broken_items_keep_their_places() -> None:
-    pictures = images(
-        Listed([OSError("image file is truncated"), grey(1), ValueError("no\nway"), {"image": grey(3)}, grey(4)])
-    )
-    assert values(pictures, batch_size=2) == {1: 1, 4: 4}
-    assert pictures.skipped == {
-        0: "image file is truncated",
-        2: "no way",
-        3: "an item of type dict, expected a picture, an array or a tensor",
-    }
-
-
-def test_a_bug_in_a_data_set_is_not_hidden() -> None:
-    with pytest.raises(KeyError):
-        list(batches(images(Listed([grey(1), KeyError("bug")])), TRANSFORM))
-
-
-def test_float_tensors_are_in_network_space() -> None:
-    x = torch.randn(5, 3, 8, 8)
-    for source in (x, TensorDataset(x, torch.arange(5)), Listed(list(x)), Listed([(each, 1) for each in x])):
-        pictures = images(source)
-        assert pictures.tensors
-        found = list(batches(pictures, TRANSFORM, 2))
-        assert torch.equal(torch.cat([batch.inputs for batch in found]), x)
-        assert [batch.indices.tolist() for batch in found] == [[0, 1], [2, 3], [4]]
-        with pytest.raises(PictureError, match="network space"):
-            pictures.picture(0)
-    assert images(TensorDataset(x, torch.arange(5))).labels == [0, 1, 2, 3, 4]
-    assert torch.equal(images(x).item(3), x[3])  # type: ignore[arg-type]
-
-
-def test_float_tensors_that_do_not_fit() -> None:
-    bad = torch.zeros(2, 3, 4, 4)
-    bad[1, 2, 0, 3] = float("inf")
-    with pytest.raises(DataError, match=r"Tensor\[1\] is inf at \(2, 0, 3\)"):
-        list(batches(images(bad), TRANSFORM))
-    with pytest.raises(DataError, match=r"Listed\[1\] is of shape \(3, 5, 5\), Listed\[0\] of \(3, 4, 4\)"):
-        list(batches(images(Listed([torch.zeros(3, 4, 4), torch.zeros(3, 5, 5)])), TRANSFORM))
-    pictures = images(Listed([torch.zeros(3, 4, 4), torch.zeros(4)]))
-    assert [batch.indices.tolist() for batch in batches(pictures, TRANSFORM)] == [[0]]
-    assert pictures.skipped == {1: "a float tensor of shape (4,), expected (C, H, W)"}
 
 
 def test_arrays_images_and_lists_of_them(tmp_path: Path) -> None:
@@ -374,29 +269,7 @@ def test_hugging_face_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         images("hf:whatever@train")
 
 
-# Views
-
-
-def test_subset_without_and_fingerprint(tmp_path: Path) -> None:
-    for number, name in enumerate(["a/1.png", "b/2.png", "c/3.png", "c/4.png"]):
-        write(tmp_path / name, number)
-    pictures = images(tmp_path)
-    part = pictures.subset([3, 1])
-    assert (part.paths, part.labels, part.classes) == (["c/4.png", "b/2.png"], [2, 1], ("a", "b", "c"))
-    assert values(part) == {0: 3, 1: 1}
-    assert values(part.subset([1])) == {0: 1}
-    rest = pictures.without("b")
-    assert (rest.paths, rest.labels) == (["a/1.png", "c/3.png", "c/4.png"], [0, 1, 1])
-    assert rest.classes == ("a", "c")
-    with pytest.raises(ArgumentError, match="'d'"):
-        pictures.without("d")
-    with pytest.raises(DataError, match="no classes"):
-        images(tmp_path / "a").without("d")
-    assert pictures.fingerprint() == images(tmp_path).fingerprint()
-    assert pictures.fingerprint().startswith("4-")
-    assert part.fingerprint() != pictures.fingerprint()
-    with pytest.raises(ArgumentError, match="index is 4: expected 0 to 3"):
-        pictures.picture(4)
+# What is bundled, and what torchvision has on disk
 
 
 def test_the_gallery_is_bundled() -> None:
@@ -405,6 +278,9 @@ def test_the_gallery_is_bundled() -> None:
     assert 200 <= len(pictures) <= 400
     assert len(pictures.classes or ()) >= 20
     assert sum(path.startswith("Faces_easy/") for path in pictures.paths) >= 10
+    assert [f"Faces_easy/{path}" for path in images("gallery/Faces_easy").paths] == [
+        path for path in pictures.paths if path.startswith("Faces_easy/")
+    ]
     assert {min(pictures.picture(i).size) for i in range(len(pictures))} == {146}
 
 
@@ -419,75 +295,6 @@ def test_the_gallery_was_held_out(data_root: Path) -> None:
     split = per_class(caltech.labels or [], 30, seed=0)
     assert (len(split.train), len(split.test)) == (3030, 2945)
     assert set(gallery.paths) <= {caltech.paths[i] for i in split.test}
-
-
-# Batches
-
-
-def test_order_is_that_of_the_indices_whatever_the_speed() -> None:
-    class Uneven(Listed):
-        def __getitem__(self, index: int) -> object:
-            time.sleep(0.003 * (index % 4 == 0))
-            return grey(index)
-
-    pictures = images(Uneven([0] * 40))
-    assert list(values(pictures, batch_size=7)) == list(range(40))
-    chosen = [30, 2, 17, 2]
-    found = list(batches(pictures, TRANSFORM, 3, chosen))
-    assert torch.cat([batch.indices for batch in found]).tolist() == chosen
-    assert [len(batch.indices) for batch in found] == [3, 1]
-    assert found[0].inputs.is_contiguous(memory_format=torch.channels_last)
-    assert list(batches(pictures, TRANSFORM, 3, [])) == []
-    with pytest.raises(ArgumentError, match="batch_size is 0"):
-        next(batches(pictures, TRANSFORM, 0))
-
-
-def test_decoding_runs_ahead_but_not_away() -> None:
-    started: list[int] = []
-
-    def transform(image: Image.Image) -> torch.Tensor:
-        started.append(1)
-        return torch.zeros(3, 8, 8)
-
-    stream = batches(images([grey(0)] * 500), transform, 10)
-    next(stream)
-    deadline = time.monotonic() + 10
-    while len(started) < 20 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.05)
-    assert 20 <= len(started) <= 40
-    stream.close()
-    assert len(started) <= 40
-
-
-def test_a_data_set_s_items_are_asked_for_one_at_a_time() -> None:
-    inside = threading.Semaphore(1)
-
-    class Alone(Listed):
-        def __getitem__(self, index: int) -> object:
-            assert inside.acquire(blocking=False), "two threads at once"
-            time.sleep(0.002)
-            inside.release()
-            return grey(index)
-
-    assert len(values(images(Alone([0] * 30)))) == 30
-
-
-def test_an_error_of_the_transform_ends_the_stream_and_its_threads() -> None:
-    def transform(image: Image.Image) -> torch.Tensor:
-        raise RuntimeError("a bug")
-
-    before = threading.active_count()
-    with pytest.raises(RuntimeError, match="a bug"):
-        list(batches(images([grey(0)] * 100), transform))
-    assert threading.active_count() == before
-
-
-def test_ten_crops_travel_as_channels() -> None:
-    transform = Preprocess((3, 64, 64))
-    picture = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
-    (batch,) = batches(images([picture]), lambda image: transform.ten_crops(image).flatten(0, 1))
-    assert torch.equal(batch.inputs.reshape(10, 3, 64, 64), transform.ten_crops(picture))
 
 
 def test_the_digits_of_scikit_learn() -> None:

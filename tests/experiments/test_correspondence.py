@@ -12,7 +12,7 @@ from torch import nn
 
 from convscope.data.preprocess import Preprocess
 from convscope.errors import ArgumentError, DataError, LayerError
-from convscope.experiments.correspondence import Correspondence, _apart, _drawn, _free, _signs, correspondence, hide
+from convscope.experiments.correspondence import Correspondence, _apart, _drawn, _free, _signs, correspondence
 from convscope.figures.correspondence import correspondence as draw
 from convscope.models.network import Network
 from convscope.models.variants import build
@@ -187,13 +187,6 @@ def test_boxes_at_the_same_place_and_pictures_with_no_place_in_common(tmp_path: 
     assert set(found.columns) == {"eye", "random"}
     assert found.notes == ("the pictures have no place in common beside their parts: no score of the same place",)
     draw(plain(), found)
-
-
-def test_hiding_leaves_the_picture() -> None:
-    x, blank = torch.ones(3, 5, 5), torch.zeros(3, 5, 5)
-    covered = hide(x, (1, 2, 3, 5), blank)
-    assert float(covered.sum()) == 75 - 3 * 6
-    assert bool(x.all())
 
 
 def test_mistakes(tmp_path: Path) -> None:

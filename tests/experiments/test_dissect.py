@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from convscope import Network, results
+from convscope.data.collection import Pictures
 from convscope.data.concepts import Concept, Concepts, Mark, Marks
-from convscope.data.sources import Pictures
 from convscope.errors import ArgumentError, DataError, LayerError, NetworkError
 from convscope.experiments.dissect import _bases, dissect
 from convscope.figures.dissect import dissect as draw

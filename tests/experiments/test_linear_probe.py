@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from colours import pictures
 from torch import nn
 
 import convscope
 from convscope import Network, load
-from convscope.data.sources import Pictures
 from convscope.errors import ArgumentError, DataError, LayerError
 from convscope.experiments import linear_probe as module
 from convscope.experiments.linear_probe import linear_probe
@@ -28,17 +27,6 @@ def network() -> Network:
         for layer in (0, 3):
             net[layer].bias.zero_()
     return Network(net, (3, 8, 8), 0.0, 1.0, name="colours")
-
-
-def pictures(count: int = 12) -> Pictures:
-    """Red, green and blue of the same brightness, with noise."""
-    noise = np.random.default_rng(0)
-    labels = [k % 3 for k in range(3 * count)]
-    items = [noise.integers(60, 100, (12, 12, 3)) for _ in labels]
-    for label, item in zip(labels, items, strict=True):
-        item[:, :, label] += 90
-    classes = ("red", "green", "blue")
-    return Pictures("colours", [item.astype(np.uint8) for item in items], labels=labels, classes=classes)
 
 
 def test_the_layer_that_sees_colour_tells_colours_apart() -> None:

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from convscope.data.sources import GALLERY
 from convscope.errors import ArgumentError, LayerError, PictureError
 from convscope.experiments.occlude import occlude
 from convscope.experiments.project import project
 from convscope.figures.occlude import occlude as draw
 from convscope.models.catalog import load
 from convscope.models.network import Network
+from convscope.pictures import GALLERY
 
 CELL, CELLS = 8, 4
 SIDE = CELL * CELLS

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from colours import pictures
 from torch import nn
 
 from convscope import Network
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.errors import ArgumentError, DataError, NetworkError
 from convscope.experiments.transfer import ALONE, BASELINE, crossing, transfer
 from convscope.figures.transfer import transfer as draw
@@ -27,16 +28,6 @@ def network() -> Network:
         net[0].bias.zero_()
         net[1].running_mean.fill_(0.1)
     return Network(net.train(), (3, 16, 16), 0.0, 1.0, name="colours")
-
-
-def pictures(count: int = 12, side: int = 24) -> Pictures:
-    noise = np.random.default_rng(0)
-    labels = [k % 3 for k in range(3 * count)]
-    items = [noise.integers(60, 100, (side, side, 3)) for _ in labels]
-    for label, item in zip(labels, items, strict=True):
-        item[:, :, label] += 90
-    classes = ("red", "green", "blue")
-    return Pictures("colours", [item.astype(np.uint8) for item in items], labels=labels, classes=classes)
 
 
 def test_colour_is_enough_and_gradients_are_not() -> None:

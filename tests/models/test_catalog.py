@@ -72,7 +72,7 @@ class Evil:
 
 def test_nothing_is_unpickled(tmp_path) -> None:
     torch.save({"w": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(WeightsError, match="cannot be read as safetensors or as a plain state dict"):
+    with pytest.raises(WeightsError, match="cannot be read as a plain state dict"):
         load(f"torchvision:alexnet@{tmp_path / 'evil.pth'}")
 
 

@@ -114,6 +114,19 @@ def test_saved_networks_come_back(tmp_path) -> None:
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode, "anybody whom the umask lets in can read it"
 
 
+def test_half_precision_is_half_the_size_and_reads_as_float32(tmp_path) -> None:
+    module = build({**SMALL, "fc": (64, 64)}).eval()
+    net = Network(module, (3, 64, 64), 0.5, 0.2, ["a", "b", "c"], "toy")
+    for name, half in (("full.safetensors", False), ("half.safetensors", True)):
+        save(net, tmp_path / name, module.architecture, {"epochs": 1}, half=half)
+    full, small = ((tmp_path / name).stat().st_size for name in ("full.safetensors", "half.safetensors"))
+    assert small < 0.65 * full
+    again = read(tmp_path / "half.safetensors", build)
+    assert again.dtype == torch.float32
+    assert (again.name, again.classes, again.recipe) == ("toy", ("a", "b", "c"), {"epochs": 1})
+    assert torch.allclose(again.module.conv1.weight, module.conv1.weight, rtol=1e-3)
+
+
 def test_weights_of_another_architecture_name_keys_and_shapes(tmp_path) -> None:
     net, path = small(), tmp_path / "small.safetensors"
     save(net, path, {**SMALL, "fc": (16, 8)}, {})

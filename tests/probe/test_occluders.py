@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from convscope.probe.occluders import box_means, coarse, grid, rank_correlation, spread, weights
+from convscope.probe.occluders import box_means, coarse, grid, hide, rank_correlation, spread, weights
 
 
 def test_the_papers_grid() -> None:
@@ -85,3 +85,11 @@ def test_rank_correlation_is_spearmans(values: list[int], seed: int) -> None:
         assert np.isnan(found)
     else:
         assert found == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
+
+
+def test_hiding_leaves_the_picture() -> None:
+    x, blank = torch.ones(3, 5, 5), torch.zeros(3, 5, 5)
+    covered = hide(x, (1, 2, 3, 5), blank)
+    assert float(covered.sum()) == 75 - 3 * 6
+    assert bool(x.all())
+    assert float(hide(x[None], (-3, 4, 2, 99), blank).sum()) == 75 - 3 * 2

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from toys import striped
 
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 
 
 @pytest.fixture(scope="session")

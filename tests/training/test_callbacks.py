@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from toys import TINY
 
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.errors import TrainingError
 from convscope.training import callbacks
 from convscope.training.callbacks import read_log

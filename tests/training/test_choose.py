@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.errors import ArgumentError, DataError
 from convscope.training.choose import choose, labelled
 

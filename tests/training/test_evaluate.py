@@ -5,7 +5,7 @@ import pytest
 import torch
 from toys import TINY
 
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.models.variants import build

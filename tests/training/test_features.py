@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from convscope import Network, images
 from convscope.cache import Cache
+from convscope.data.collection import Pictures
 from convscope.data.contents import digests, together
-from convscope.data.sources import Pictures
 from convscope.errors import DataError, LayerError
 from convscope.training import features as module
 from convscope.training.features import HOG, features, kept

@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import confusion_matrix
 
 from convscope.cache import Cache
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.errors import DataError
 from convscope.training import folds as module
 from convscope.training.features import Features

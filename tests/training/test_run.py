@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from toys import TINY
 
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.errors import ArgumentError, DataError, TrainingError
 from convscope.models.catalog import load
 from convscope.models.network import Network
@@ -132,7 +132,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import numpy as np
 from toys import TINY, striped
-from convscope.data.sources import Pictures
+from convscope.data.collection import Pictures
 from convscope.training.run import train
 generator = np.random.default_rng(0)
 labels = [index % 3 for index in range(40)]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from convscope.data.collection import Pictures
 from convscope.data.preprocess import Preprocess
-from convscope.data.sources import Pictures
 from convscope.errors import DataError
 from convscope.training.squares import Presentations, Squares, decode, mean_picture
 

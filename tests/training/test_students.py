@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from convscope.data.sources import Pictures, images
+from convscope.data.collection import Pictures
+from convscope.data.sources import images
 from convscope.errors import ArgumentError
 from convscope.models.catalog import load
 from convscope.training.recipe import RECIPES

@@ -1,13 +1,9 @@
-from pathlib import Path
-
 import pytest
 import torch
-from torch import nn
 from toys import TINY
 
-from convscope.models.network import Network, read
 from convscope.models.variants import build
-from convscope.training.weights import carry_over, write
+from convscope.training.weights import carry_over
 
 
 def test_everything_that_fits_is_carried_over() -> None:
@@ -42,17 +38,3 @@ def test_spreading_keeps_the_places_of_the_kernel() -> None:
 def test_other_widths_start_afresh() -> None:
     old, new = build({**TINY, "classes": 3}), build({**TINY, "fc": (9, 8), "classes": 3})
     assert carry_over(new, old.state_dict()) == ["fc6.weight", "fc6.bias", "fc7.weight"]
-
-
-def test_half_precision_is_half_the_size_and_reads_as_float32(tmp_path: Path) -> None:
-    module = build({**TINY, "fc": (64, 64), "classes": 3}).eval()
-    network = Network(module, (3, 48, 48), torch.full((3,), 0.5), torch.full((3,), 0.2), ["a", "b", "c"], "toy")
-    write(network, tmp_path / "full.safetensors", {"epochs": 1})
-    write(network, tmp_path / "sub" / "half.safetensors", {"epochs": 1}, half=True)
-    full, half = ((tmp_path / name).stat().st_size for name in ("full.safetensors", "sub/half.safetensors"))
-    assert half < 0.65 * full
-    again = read(tmp_path / "sub" / "half.safetensors", build)
-    assert again.dtype == torch.float32
-    assert (again.name, again.classes, again.recipe) == ("toy", ("a", "b", "c"), {"epochs": 1})
-    assert isinstance(again.module, nn.Sequential)
-    assert torch.allclose(again.module.conv1.weight, module.conv1.weight, rtol=1e-3)

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from convscope.atlases.store import Atlas
-from convscope.commands import command as typer_command
+from convscope.commands.experiments import command as typer_command
 from convscope.experiments import EXPERIMENTS
 from convscope.models.catalog import load
 from convscope.models.network import Network

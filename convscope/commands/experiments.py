@@ -4,23 +4,18 @@ add(app)        # one command for every row of EXPERIMENTS
 """
 
 import inspect
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from convscope.commands.shared import NETWORK, Out, Quiet, report_skipped
 from convscope.experiments import EXPERIMENTS
 from convscope.parameters import Field
 from convscope.perform import experiment, perform, question
 from convscope.progress import silenced
 
-NETWORK = (
-    "zfnet128 (bundled), torchvision:NAME, timm:NAME (either with @random or @FILE), FILE.safetensors, "
-    "or py:MODULE:FUNCTION"
-)
 METAVARS = {"integer": "N", "number": "X", "images": "IMAGES", "network": "NETWORK"}
 TYPES: dict[str, Any] = {"integer": int, "number": float, "flag": bool, "file": Path, "folder": Path}
 TYPES |= {"picture": Path, "pictures": Path}
@@ -30,20 +25,6 @@ def add(app: typer.Typer) -> None:
     """Give `app` a command for every experiment; its name has hyphens where the function's has underscores."""
     for name in EXPERIMENTS:
         app.command(name.replace("_", "-"), cls=_Late, help=question(name))(lambda: None)
-
-
-def say(line: str) -> None:
-    """One line on standard error."""
-    print(" ".join(line.split()), file=sys.stderr)
-
-
-def report_skipped(skipped: Iterable[tuple[str, str]], of: int | None = None) -> None:
-    """What could not be read, and why; also under `--quiet`."""
-    lines = [f"skipped {path}: {reason}" for path, reason in skipped]
-    for line in lines:
-        say(line)
-    if lines:
-        say(f"skipped {len(lines)}{'' if of is None else f' of {of}'} pictures")
 
 
 class _Late(TyperCommand):
@@ -58,13 +39,7 @@ def command(name: str) -> Any:
     own = name.replace("-", "_")
     chosen = experiment(own)
     parameters = [_parameter(field, chosen.several(field)) for field in chosen.fields]
-    default = f"out/{name}"
-    out = typer.Option("-o", "--out", metavar="OUT", help="folder for the results")
-    quiet = typer.Option("--quiet", help="no progress bars; what was skipped is still reported")
-    parameters += [
-        _keyword("out", Annotated[Path, out], Path(default)),
-        _keyword("quiet", Annotated[bool, quiet], False),
-    ]
+    parameters += [_keyword("out", Out, Path(f"out/{name}")), _keyword("quiet", Quiet, False)]
 
     def run(out: Path, quiet: bool, **values: Any) -> None:
         with silenced(quiet):
@@ -99,7 +74,7 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _parameter(field: Field, several: bool) -> inspect.Parameter:
     """A field as an argument, where it is positional, or an option, which takes `several` values or one."""
     kind = TYPES.get(field.kind, str)
-    one = field.name.removesuffix("s") if several else field.name
+    one = field.name.removesuffix("s") if several and not field.name.endswith("us") else field.name
     metavar = METAVARS.get(field.kind, one.upper().replace("_", "-"))
     if field.positional:
         spelling = typer.Argument(metavar=metavar, help=_help(field) if field.kind != "network" else NETWORK)

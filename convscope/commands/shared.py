@@ -1,0 +1,94 @@
+"""What commands share: the words that mean the same in all of them, and how they print.
+
+Heavy imports wait until a command needs them, so that `convscope --help` answers at once.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from convscope.parameters import SHARED, SOURCES
+
+if TYPE_CHECKING:
+    from convscope.data.collection import Pictures
+    from convscope.models.network import Network
+
+NETWORK = (
+    "zfnet128 (bundled), torchvision:NAME, timm:NAME (either with @random or @FILE), FILE.safetensors, "
+    "or py:MODULE:FUNCTION"
+)
+
+
+# The words that mean the same in every command.
+NetworkName = Annotated[str, typer.Argument(metavar="NETWORK", help=NETWORK)]
+Images = Annotated[str, typer.Argument(metavar="IMAGES", help=SOURCES)]
+Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="folder for the results")]
+AtlasFolder = Annotated[Path, typer.Argument(metavar="ATLAS", help="the folder of an atlas")]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option("--layers", metavar="NAME", help="a layer; repeat for more [default: all rectified maps]"),
+]
+Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help=SHARED["device"])]
+Dtype = Annotated[str, typer.Option("--dtype", metavar="DTYPE", help="float32, bf16 or fp16")]
+BatchSize = Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help=SHARED["batch_size"])]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help=SHARED["seed"])]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars; what was skipped is still reported")]
+Exclude = Annotated[
+    list[Path] | None,
+    typer.Option("--exclude", metavar="FILE", help="leave out the paths in it, one a line or a CSV's first column"),
+]
+PerClass = Annotated[
+    int | None,
+    typer.Option("--per-class", metavar="N", min=1, help="split: N pictures of every class to train on"),
+]
+TestCap = Annotated[int, typer.Option("--test-cap", metavar="N", min=1, help="split: at most N of the others to test")]
+SplitSeed = Annotated[int, typer.Option("--split-seed", metavar="N", help="of the split")]
+
+
+def load_network(network: str) -> "Network":
+    """What NETWORK spells."""
+    from convscope.models.catalog import load
+
+    return load(network)
+
+
+def open_pictures(images: str) -> "Pictures":
+    """What IMAGES spells."""
+    from convscope.data.sources import images as opened
+
+    return opened(images)
+
+
+def say(line: str) -> None:
+    """One line on standard error."""
+    print(" ".join(line.split()), file=sys.stderr)
+
+
+def report_skipped(skipped: Iterable[tuple[str, str]], of: int | None = None) -> None:
+    """What could not be read, and why; also under `--quiet`."""
+    lines = [f"skipped {path}: {reason}" for path, reason in skipped]
+    for line in lines:
+        say(line)
+    if lines:
+        say(f"skipped {len(lines)}{'' if of is None else f' of {of}'} pictures")
+
+
+def report_pictures(pictures: "Pictures") -> None:
+    """Those of a source that could not be read."""
+    report_skipped(((pictures.paths[i], reason) for i, reason in sorted(pictures.skipped.items())), len(pictures))
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Cells in columns: the first two to the left, numbers to the right."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place < 2 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

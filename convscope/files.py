@@ -1,0 +1,25 @@
+"""Files that appear whole or not at all."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+
+def put(path: Path, content: bytes | Callable[[BinaryIO], object], scratch: Path | None = None) -> None:
+    """Write a file, or have `content` write it, and move it into place once it is on the disk.
+
+    Until then it lies under a temporary name in the folder `scratch`, by default beside its place.
+    """
+    part = (scratch or path.parent) / f"{path.name}.{os.getpid()}.part"
+    try:
+        with part.open("wb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
