@@ -264,7 +264,7 @@ class Atlas:
         """The strongest pictures of (layer, channel)."""
         layer, channel = self._unit(*unit)
         rows = self._tables["top.parquet"].where(layer, channel)
-        return self._entry(layer, channel, [row for row in rows if row["channel"] == channel])
+        return self._entry(layer, channel, rows)
 
     def entries(self, layer: str, channels: range | None = None) -> Iterator[Entry]:
         """The entries of `channels` of a layer (default: all), in order."""
@@ -279,8 +279,7 @@ class Atlas:
     def channel(self, layer: str, channel: int) -> Channel:
         """The statistics of one feature map."""
         layer, channel = self._unit(layer, channel)
-        rows = self._tables["channels.parquet"].where(layer, channel)
-        return next(_channel(row) for row in rows if row["channel"] == channel)
+        return _channel(self._tables["channels.parquet"].where(layer, channel)[0])
 
     def channels(self, layer: str) -> list[Channel]:
         """The statistics of all feature maps of a layer, in order."""
@@ -311,8 +310,7 @@ class Atlas:
     def picture(self, image: int) -> Picture:
         """One picture by its place in the source. Raises ArgumentError when it does not appear."""
         for row in self._tables["pictures.parquet"].holding("image", image):
-            if row["image"] == image:
-                return _picture(row)
+            return _picture(row)
         raise ArgumentError("image", image, f"no such picture in {self.path}")
 
     def _named(self, layer: str) -> str:
@@ -369,11 +367,21 @@ class _Table:
             raise AtlasError(f"{path} has other columns than an atlas of format {FORMAT}")
         self.ranges: dict[str, list[tuple[Any, Any]]] = {}
 
-    def groups(self, chosen: Iterable[int] | None = None) -> Iterator[list[dict[str, Any]]]:
-        """The rows of the chosen row groups. The file is opened anew, so threads do not share a handle."""
+    def groups(self) -> Iterator[list[dict[str, Any]]]:
+        """The rows of every row group. The file is opened anew, so threads do not share a handle."""
         with self._open() as file:
-            for group in range(file.num_row_groups) if chosen is None else chosen:
+            for group in range(file.num_row_groups):
                 yield file.read_row_group(group).to_pylist()
+
+    def _between(self, groups: Iterable[int], column: str, low: Any, high: Any) -> list[dict[str, Any]]:
+        """The rows of these row groups in which `column`, of numbers, lies between `low` and `high`."""
+        found: list[dict[str, Any]] = []
+        with self._open() as file:
+            for group in groups:
+                rows = file.read_row_group(group)
+                values = rows[column].to_numpy()
+                found += rows.filter(pa.array((values >= low) & (values <= high))).to_pylist()  # only these are made
+        return found
 
     @contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:
@@ -391,14 +399,13 @@ class _Table:
             found = file.read_row_groups(chosen, columns=list(names))
         return {name: found[name].to_numpy() for name in names}
 
-    def holding(self, column: str, low: Any, high: Any = None) -> list[dict[str, Any]]:
-        """The rows of the row groups in which `column` may lie between `low` and `high` (default: be `low`)."""
-        high = low if high is None else high
-        chosen = [g for g, (least, most) in enumerate(self._ranges(column)) if least <= high and most >= low]
-        return [row for rows in self.groups(chosen) for row in rows]
+    def holding(self, column: str, value: int) -> list[dict[str, Any]]:
+        """The rows in which `column` is `value`."""
+        chosen = [g for g, (least, most) in enumerate(self._ranges(column)) if least <= value <= most]
+        return self._between(chosen, column, value, value)
 
     def where(self, layer: str, first: int, last: int | None = None) -> list[dict[str, Any]]:
-        """The rows of the row groups with channels from `first` to `last` of a layer."""
+        """The rows with channels from `first` to `last` of a layer."""
         last = first if last is None else last
         pairs = zip(self._ranges("layer"), self._ranges("channel"), strict=True)
         chosen = [
@@ -406,7 +413,7 @@ class _Table:
             for group, ((name, _), (least, most)) in enumerate(pairs)
             if name == layer and least <= last and most >= first
         ]
-        return [row for rows in self.groups(chosen) for row in rows]
+        return self._between(chosen, "channel", first, last)
 
     def _ranges(self, column: str) -> list[tuple[Any, Any]]:
         if column not in self.ranges:

@@ -236,7 +236,7 @@ def _control(field: Field, several: bool, given: Given, error: str, desk: Desk) 
     return Control(
         name=field.name,
         kind=kind,
-        help=_help(field, ticks),
+        help=_help(field, ticks, desk),
         usual=_usual(field),
         typed="\n".join(typed),
         choices=ticks,
@@ -247,10 +247,13 @@ def _control(field: Field, several: bool, given: Given, error: str, desk: Desk) 
     )
 
 
-def _help(field: Field, ticks: Sequence[Choice]) -> str:
+def _help(field: Field, ticks: Sequence[Choice], desk: Desk) -> str:
+    own = "" if field.help in SPELLINGS else field.help
     if field.kind == "folder" and not ticks:
-        return f"{field.help}. None is offered here: end the app, and start it with --offer FOLDER"
-    return "" if field.help in SPELLINGS else field.help
+        return f"{own}. None is offered here: end the app, and start it with --offer FOLDER"
+    if field.kind in ("images", "folder") and not desk.offers:
+        return "; ".join(filter(None, [own, "convscope view ATLAS --offer FOLDER offers more"]))
+    return own
 
 
 def _kind(field: Field, several: bool) -> Any:

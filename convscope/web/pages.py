@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 
 import numpy as np
@@ -144,6 +144,12 @@ class Survey:
     def info(self) -> Info:
         """What the atlas is of and how it was made."""
         return self.atlas.info
+
+    @cached_property
+    def pictures(self) -> list[tuple[int, str, str | None]]:
+        """Number, path and label of every picture that is among the strongest of some map."""
+        columns = self.atlas.columns("pictures", ["image", "path", "label"])
+        return [*zip(*(column.tolist() for column in columns.values()), strict=True)]
 
 
 def _survey(atlas: Atlas, name: str) -> LayerSurvey:

@@ -43,10 +43,8 @@ class Question:
 
 def library(survey: Survey, label: str | None, page: int, slides: Slides | None, reason: str) -> Library:
     """The pictures of the atlas, of one class or of all."""
-    columns = survey.atlas.columns("pictures", ["image", "path", "label"])
-    rows = [*zip(*(column.tolist() for column in columns.values()), strict=True)]
-    labels = sorted({name for _, _, name in rows if name is not None})
-    chosen = [row for row in rows if label is None or row[2] == label]
+    labels = sorted({name for _, _, name in survey.pictures if name is not None})
+    chosen = [row for row in survey.pictures if label is None or row[2] == label]
     pages = max(1, -(-len(chosen) // SHELF))
     page = min(page, pages - 1)
     shown = chosen[page * SHELF : (page + 1) * SHELF]

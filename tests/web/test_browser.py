@@ -1,10 +1,18 @@
 """The report in Chromium, from the disk: keys, hover and focus, both widths, no script, no error, nothing fetched."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from convscope import results
+from convscope.atlases.store import Atlas, open_atlas
+from convscope.web.notebook import FOLDER
+from convscope.web.site import report
+from tests.web.test_experiments_report import Figure
 
 PAGES = (
     "index.html",
@@ -169,6 +177,54 @@ def test_a_layer_is_sifted_in_place_and_stays_so(desk: Desk) -> None:
     assert {str(channel) for channel in kept(tab)} == {channel for channel, share in shares.items() if share >= 0.3}
     assert 0 < len(kept(tab)) < 72
     assert not tab.get_by_label("of the concept").count()
+
+
+@pytest.fixture
+def asked(browser: Any, atlas: Atlas, tmp_path: Path) -> Iterator[Desk]:
+    """The report of an atlas with results in it."""
+    copy = shutil.copytree(atlas.path, tmp_path / "atlas")
+    rows: list[results.Row] = [{"layer": "relu2", "channel": 7, "concept": "sky", "iou": 0.5}]
+    rows += [{"layer": "relu2", "channel": 8, "concept": "<b>", "iou": 0.1}]
+    found = results.Result("dissect", network={"name": "tiny"}, rows=rows)
+    shown = np.full((2, 6, 5, 3), 200, np.uint8)
+    results.write(copy / FOLDER / "dissect", found, arrays={"shown": shown}, figure=Figure())
+    site = report(open_atlas(copy), tmp_path / "a report").parent
+    context = browser.new_context(viewport=DESK)
+    desk = Desk(context, site)
+    yield desk
+    context.close()
+    assert not desk.errors
+    assert all(address.startswith(site.as_uri()) for address in desk.requests)
+
+
+def test_maps_of_a_concept(asked: Desk) -> None:
+    tab = asked.open("layers/relu2/index.html")
+    tab.get_by_label("of the concept").select_option("sky")
+    assert kept(tab) == [7]
+    assert tab.locator(".sheet .concept:visible").all_inner_texts() == ["sky"]
+    tab.get_by_label("of the concept").select_option("<b>")
+    assert kept(tab) == [8]
+    tab.get_by_role("button", name="Show all").click()
+    assert len(kept(tab)) == 72
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_results_open_from_the_disk(asked: Desk, size: dict[str, int]) -> None:
+    asked.tab.set_viewport_size(size)
+    tab = asked.open("index.html")
+    tab.get_by_role("link", name="Experiments").click()
+    tab.wait_for_url("**/experiments/index.html")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    tab.get_by_role("link", name="Which human concept").click()
+    tab.wait_for_url("**/experiments/dissect.html")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert tab.locator("tbody tr").count() == 2
+    images = "[...document.images]"
+    tab.evaluate(f"{images}.forEach(image => image.loading = 'eager')")
+    tab.wait_for_function(f"{images}.every(image => image.complete && image.naturalWidth)")
+    assert (asked.site / "results" / "dissect" / "result.json").is_file()
+    tab.goto((asked.site / "layers/relu2/7.html").as_uri())
+    assert tab.get_by_text("It matches the concept sky").is_visible()
 
 
 def test_pointing_at_a_map_shows_its_patch(desk: Desk) -> None:

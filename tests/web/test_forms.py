@@ -176,6 +176,39 @@ def test_only_a_network_that_can_be_opened_again_runs(atlas: Atlas, tmp_path: Pa
     assert form(ASK, {}, Desk(Survey.of(atlas), None, "there is none", tmp_path)).reason == "there is none"
 
 
+def offering(atlas: Atlas, folder: Path) -> tuple[Slides, Desk, Path, Path]:
+    """A desk with pictures and a training on offer."""
+    pictures, run = folder / "birds", folder / "trained"
+    pictures.mkdir()
+    (run / "snapshots").mkdir(parents=True)
+    (run / "snapshots" / "epoch-001.safetensors").write_bytes(b"")
+    slides = Slides(atlas, load(SPEC))
+    return slides, Desk(Survey.of(atlas), slides, "", folder / "kept", [str(pictures), str(run)]), pictures, run
+
+
+def test_what_was_offered_is_chosen_by_name(atlas: Atlas, tmp_path: Path) -> None:
+    slides, desk, pictures, run = offering(atlas, tmp_path)
+    with slides:
+        chosen, asked = experiment("evolution"), {"run": ["trained"], "images": ["birds"]}
+        offered = {one.name: [choice.value for choice in one.choices] for one in form(chosen, asked, desk).controls}
+        assert offered == {"run": ["trained"], "images": ["gallery", "digits", "birds"]}
+        values, errors = answers(chosen, asked, desk)
+        assert not errors
+        assert (values["run"], values["images"]) == (str(run), str(pictures))
+        assert f"{run} {pictures} -o" in command(chosen, asked, desk)
+        _, errors = answers(chosen, {"run": [str(run)], "images": [str(pictures / "..")]}, desk)
+        assert errors["run"].endswith("expected one of trained")
+        assert errors["images"].endswith("expected one of gallery, digits, birds")
+
+
+def test_a_form_says_how_to_offer_what_it_needs(desk: Desk) -> None:
+    run, images = form(experiment("evolution"), {}, desk).controls
+    assert run.help.endswith("None is offered here: end the app, and start it with --offer FOLDER")
+    assert "--offer FOLDER offers more" in images.help
+    _, errors = answers(experiment("evolution"), {"images": ["digits"]}, desk)
+    assert errors == {"run": "run is '': expected one that was offered: convscope view ATLAS --offer FOLDER"}
+
+
 PLAIN = {  # of an experiment's options, those that a command can be compared by
     "maximize": ("targets", "preset", "start", "steps", "tv", "jitter", "seeds", "curves", "display"),
     "invariance": ("layers", "translations", "scales", "batch_size", "relative"),

@@ -34,7 +34,10 @@ def made(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
     results.write(copy / FOLDER / "project", results.Result("project", {"name": "tiny"}, [row]), arrays=arrays)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Jobs, "_attend", lambda self: None)
-        made = app(open_atlas(copy), load(SPEC))
+        run = copy.parent / "trained" / "snapshots"
+        run.mkdir(parents=True)
+        (run / "epoch-001.safetensors").write_bytes(b"")
+        made = app(open_atlas(copy), load(SPEC), offers=[str(run.parent)])
         with TestClient(made):
             yield made
 
@@ -70,7 +73,7 @@ PARTS = [
 ]  # fmt: skip
 NAMES = [
     "layer", "channel", "row", "column", "top", "left", "side", "part", "label", "page", "token",
-    "pictures", "units", "targets", "steps", "images", "name", "at",
+    "pictures", "units", "targets", "steps", "images", "name", "at", "run", "concepts",
 ]  # fmt: skip
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(
@@ -89,6 +92,9 @@ texts = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(
         "0",
         "7",
         "seen.png",
+        "trained",
+        "digits",
+        "drawn",
     ]
 )
 
@@ -127,7 +133,7 @@ def test_no_upload_fails(client: TestClient, data: bytes, name: str, kind: str) 
 
 @EASY
 @given(
-    name=st.sampled_from(["project", "maximize", "correspondence", "activations"]),
+    name=st.sampled_from(["project", "maximize", "correspondence", "activations", "evolution", "dissect"]),
     asked=st.dictionaries(st.sampled_from([*NAMES, "picture", "boxes", "layers", "seed"]), texts, max_size=5),
     files=st.dictionaries(
         st.sampled_from(["file:boxes", "picture:picture", "picture:pictures", "picture:", ":", "units"]),

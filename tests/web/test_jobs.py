@@ -1,6 +1,9 @@
 """The queue and its process: progress, failure, cancelling, a process that dies, nothing half-written."""
 
 import os
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from convscope.atlases.store import Atlas, open_atlas
 from convscope.errors import ArgumentError
 from convscope.progress import progress
+from convscope.web.app import app
 from convscope.web.jobs import WAITING, Jobs
+from convscope.web.notebook import FOLDER
 
 SOON = 60.0  # seconds
 
@@ -124,6 +130,51 @@ def test_the_queue_is_bounded_and_ends(tmp_path: Path) -> None:
         submit(jobs, tmp_path / "new")
     jobs.close()
     assert not (tmp_path / "new").exists()
+
+
+SERVE = """
+import sys
+from pathlib import Path
+from tests.web.test_jobs import act
+from convscope.web.jobs import Jobs
+if __name__ == "__main__":
+    jobs = Jobs(act)
+    jobs.submit("project", {"orders": ("sleep",)}, "", [Path(sys.argv[1])])
+    while jobs.step(1).doing != "sleeping":
+        pass
+    print(jobs._worker[0].pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs locks of Unix")
+def test_what_a_killed_server_left_ends_and_is_cleared_away(atlas: Atlas, tmp_path: Path) -> None:
+    copy = shutil.copytree(atlas.path, tmp_path / "atlas")
+    (tmp_path / "serve.py").write_text(SERVE)
+    command = [sys.executable, str(tmp_path / "serve.py"), str(copy / FOLDER)]
+    root = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | root
+    ) as run:
+        assert run.stdout is not None
+        worker = int(run.stdout.readline())
+        app(open_atlas(copy))  # another app beside it leaves its work alone
+        assert len([*(copy / FOLDER).iterdir()]) == 1
+        run.kill()
+        run.wait()
+    until(lambda: not alive(worker))
+    assert len([*(copy / FOLDER).iterdir()]) == 1
+    app(open_atlas(copy))
+    assert not [*(copy / FOLDER).iterdir()]
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{process}/stat")  # one that has ended may wait for somebody to ask after it
+    return not (status.is_file() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def test_an_unknown_job_is_a_mistake(jobs: Jobs) -> None:

@@ -106,6 +106,21 @@ def test_pages_fit_read_and_all_pictures_load(desk: Desk, page: str, size: dict[
     assert tab.evaluate(broken) == []
 
 
+@pytest.mark.parametrize(
+    "page", ["/nowhere", "/layers/relu9/", "/layers/relu2/99", "/picture/99999", "/picture/IMAGE?layer=x", "/jobs/7"]
+)
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_what_is_not_there_is_a_page_that_leads_back(desk: Desk, page: str, size: dict[str, int]) -> None:
+    desk.tab.set_viewport_size(size)
+    tab = desk.open(page)
+    assert tab.get_by_role("heading", name="Nothing is here").is_visible()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert tab.evaluate(CONTRAST) == []
+    tab.get_by_role("link", name="Back to").click()
+    tab.wait_for_url(desk.base + "/")
+    desk.errors.clear()  # Chromium reports the 404 itself
+
+
 @pytest.mark.parametrize("page", ["/pictures/", "/picture/IMAGE"])
 def test_every_control_has_a_name_and_shows_its_focus(desk: Desk, page: str) -> None:
     tab = desk.open(page)

@@ -76,7 +76,10 @@ async function heat(section) {
       ? { type: "scatter", mode: "lines+markers", y: found.z[0], line: { color: PALETTE[0] } }
       : { type: "heatmap", z: found.z, dx: found.step[1], dy: found.step[0], colorscale: SCALE };
     const shown = layout(line ? "place" : "column", line ? "value" : "row");
-    if (!line) Object.assign(shown.yaxis, { autorange: "reversed", scaleanchor: "x", constrain: "domain" });
+    if (!line) {
+      Object.assign(shown.xaxis, { constrain: "domain", showgrid: false, zeroline: false });
+      Object.assign(shown.yaxis, { autorange: "reversed", scaleanchor: "x", constrain: "domain", showgrid: false });
+    }
     Plotly.react(section.querySelector(".plot"), [trace], shown, CONFIG);
     const [down, across] = found.step;
     section.querySelector("[data-note]").textContent = down * across > 1 ? `Every ${down}. row and every ${across}. column is shown.` : "";
