@@ -201,6 +201,8 @@ def main() -> None:
     bent = curvature(net, BENT)
     draw_curvature(net, bent).savefig(DOCS / "images/curvature.png", format="png")
     draw_dissection(net, dissect(net, "drawn", rotations=3)).savefig(DOCS / "images/dissect.png", format="png")
+    photographs = dissect(net, "gallery", rotations=3)
+    draw_dissection(net, photographs).savefig(DOCS / "images/dissect-photographs.png", format="png")
     draw_net2vec(net, net2vec(net, "drawn")).savefig(DOCS / "images/net2vec.png", format="png")
     drawings().savefig(DOCS / "images/drawn.png", format="png")
     unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")

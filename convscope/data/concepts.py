@@ -1,6 +1,7 @@
-"""Pictures with concepts marked in them: Broden, any folder with masks and a table, or drawn ones (METHODS D7).
+"""Pictures with concepts marked in them: Broden, any folder with masks and a table, photographs in folders of their
+classes, or drawn pictures (METHODS D7).
 
-    found = concepts("broden1_224/")        # | "marked/" | "drawn" | "drawn:400"
+    found = concepts("broden1_224/")        # | "marked/" | "101_ObjectCategories/" | "gallery" | "drawn" | "drawn:400"
     found.pictures, found.concepts
     found.marks(7)                          # where which concept is in picture 7
 
@@ -10,11 +11,14 @@ A folder of one's own has a table concepts.csv:
     street/1.jpg,object,car,masks/1-car.png     a picture that is not black where the car is
     street/1.jpg,scene,street,                  no mask: the whole picture
     lawn/2.jpg,object,,                         looked for objects, found none of the concepts
+
+Of photographs in classes the class is an object in the whole picture, and every pixel has the name of its colour.
 """
 
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +30,10 @@ from PIL import Image
 from torch import Tensor
 
 from convscope.data.canvas import SIDE
-from convscope.data.collection import Pictures
-from convscope.data.drawn import NAMES, draw
+from convscope.data.collection import NO_CLASS, Pictures
+from convscope.data.drawn import COLOURS, NAMES, draw, named_colours
 from convscope.data.preprocess import Preprocess, lattice
+from convscope.data.sources import images
 from convscope.errors import ArgumentError, DataError
 
 DRAWN = 480  # pictures, unless said otherwise: some ten of each texture
@@ -119,10 +124,11 @@ def _ordered(categories: set[str]) -> tuple[str, ...]:
 
 
 def concepts(source: object) -> Concepts:
-    """The concepts of `source`: a folder in Broden's layout (with index.csv), one with a table concepts.csv, or
-    "drawn", 480 pictures drawn by the package ("drawn:N": N of them).
+    """The concepts of `source`: a folder in Broden's layout (with index.csv), one with a table concepts.csv, one of
+    photographs in folders of their classes, "gallery" (the bundled ones), or "drawn", 480 pictures drawn by the package
+    ("drawn:N": N of them).
 
-    Raises DataError for a folder that is missing, without pictures or of neither layout, for tables that lack columns
+    Raises DataError for a folder that is missing, without pictures or of no such layout, for tables that lack columns
     or name unknown labels; ArgumentError for a number of drawings that is none.
     """
     if isinstance(source, Concepts):
@@ -132,14 +138,20 @@ def concepts(source: object) -> Concepts:
         if found[1] is not None and not (found[1].isdecimal() and int(found[1])):
             raise ArgumentError("concepts", spelled, "expected drawn:N with N at least 1")
         return _drawn(int(found[1] or DRAWN))
+    if spelled == "gallery":
+        return _photographed(images(spelled))
     folder = Path(spelled).expanduser()
     if (folder / "index.csv").is_file():
         return _broden(folder)
     if (folder / TABLE).is_file():
         return _marked(folder)
     if not folder.is_dir():
-        raise DataError(f"concepts is {spelled!r}: no such folder; expected one with index.csv or {TABLE}, or drawn")
-    raise DataError(f"{spelled}: neither index.csv (Broden's layout) nor {TABLE} in it")
+        expected = f"expected one with index.csv, {TABLE} or folders of classes, gallery, or drawn"
+        raise DataError(f"concepts is {spelled!r}: no such folder; {expected}")
+    with suppress(DataError):  # no pictures in it
+        if (pictures := images(folder)).classes:
+            return _photographed(pictures)
+    raise DataError(f"{spelled}: neither index.csv (Broden's layout) nor {TABLE} nor folders of classes in it")
 
 
 # Drawn --------------------------------------------------------------------------------------------------------------
@@ -172,6 +184,23 @@ def _drawn(count: int) -> Concepts:
     paths = [f"drawn/{index:05d}" for index in range(count)]
     name = f"drawn, {SIDE} x {SIDE}"
     return Concepts("drawn", Pictures(name, _Drawings(count), paths=paths), known, marks, synthetic=True)
+
+
+# Photographs in classes ---------------------------------------------------------------------------------------------
+
+
+def _photographed(pictures: Pictures) -> Concepts:
+    """Every pixel has the name of its colour; the class is an object in the whole picture."""
+    classes, labels = pictures.classes or (), pictures.labels or []
+    colours = [Concept(name, "color") for name in COLOURS]
+
+    def marks(index: int) -> Marks:
+        named, label = named_colours(np.asarray(pictures.picture(index))), labels[index]
+        own = [Mark(int(k) - 1, np.equal(named, k)) for k in np.unique(named)]
+        own += [Mark(len(colours) + label, None)] if label != NO_CLASS else []
+        return Marks(frozenset(("color", "object")), tuple(own))
+
+    return Concepts(pictures.name, pictures, (*colours, *(Concept(name, "object") for name in classes)), marks)
 
 
 # Broden -------------------------------------------------------------------------------------------------------------

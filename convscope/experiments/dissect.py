@@ -31,7 +31,9 @@ from convscope.probe.tail import Tail
 from convscope.probe.upsample import spread
 
 Source = Annotated[
-    Any, Kind("folder"), "a folder: Broden's, or with a table concepts.csv; drawn or drawn:N (made by the package)"
+    Any,
+    Kind("folder"),
+    "a folder: Broden's, with a table concepts.csv, or of classes; gallery (bundled), drawn or drawn:N (made here)",
 ]
 
 TOP = 3  # strongest pictures of a unit that are shown

@@ -127,7 +127,10 @@ class Optima:
 
 def maximize(
     network: Network,
-    targets: Annotated[Sequence[str | Unit] | str | Unit, "layer:channel[@row,column], a class name, or a layer"],
+    targets: Annotated[
+        Sequence[str | Unit] | str | Unit,
+        "layer:channel[@row,column] (layer:*: each channel), a class, or a layer",
+    ],
     *,
     preset: Annotated[Preset | Ascent, "how to climb"] = "fourier",
     start: Annotated[Sequence[Start] | Start | None, "where to begin [default: the preset's, or what is given]"] = None,
@@ -148,12 +151,12 @@ def maximize(
 ) -> Optima:
     """Make the picture that excites each target most (METHODS A1-A4, P2-P5, P7).
 
-    A target is a unit `layer:channel@row,column`, a channel `layer:channel` (the mean of its map), a class by its name
-    (its logit), or a layer (half the squared norm of its output). `preset`: "fourier" (frequencies and decorrelated
-    colours, shaken), "sphere" (A1), "class-image" (A2), "yosinski-1" to "-4" (A3), "deepdream" (A4), "channel" (P2),
-    "literal" and "normalised" (P3); or an `Ascent`. Lengths are in levels of 0 to 255, the mean subtracted. `start`:
-    "noise", "uniform" (within 10 levels of the mean picture), "zero" (that), "class-mean", "class-colour" (P4),
-    "picture", or several to compare.
+    A target is a unit `layer:channel@row,column`, a channel `layer:channel` (the mean of its map; `layer:*` stands for
+    all of them), a class by its name (its logit), or a layer (half the squared norm of its output). `preset`: "fourier"
+    (frequencies and decorrelated colours, shaken), "sphere" (A1), "class-image" (A2), "yosinski-1" to "-4" (A3),
+    "deepdream" (A4), "channel" (P2), "literal" and "normalised" (P3); or an `Ascent`. Lengths are in levels of 0 to
+    255, the mean subtracted. `start`: "noise", "uniform" (within 10 levels of the mean picture), "zero" (that),
+    "class-mean", "class-colour" (P4), "picture", or several to compare.
 
     Raises ArgumentError, LayerError, UnitError for what the network does not have or a range does not allow, and when
     every target is skipped; DataError for a class without pictures, PictureError for what is no picture.

@@ -29,7 +29,9 @@ from convscope.probe.upsample import spread
 from convscope.progress import progress
 
 Source = Annotated[
-    Any, Kind("folder"), "a folder: Broden's, or with a table concepts.csv; drawn or drawn:N (made by the package)"
+    Any,
+    Kind("folder"),
+    "a folder: Broden's, with a table concepts.csv, or of classes; gallery (bundled), drawn or drawn:N (made here)",
 ]
 
 FEWEST = 10  # pictures to learn a concept from

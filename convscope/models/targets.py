@@ -1,6 +1,6 @@
 """What of a network is to be excited: a unit, a channel, a class or a whole layer.
 
-targets(network, ["relu5:42", "relu3:7@2,2", "stop_sign", "relu4"])
+targets(network, ["relu5:42", "relu3:7@2,2", "stop_sign", "relu4", "relu1:*"])
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,8 @@ class Target:
 
 
 def targets(network: Network, names: Sequence[str | Unit] | str | Unit) -> list[Target]:
-    """What `names` stand for: `layer:channel[@row,column]`, a class, or a layer; a layer's name goes before a class's.
+    """What `names` stand for: `layer:channel[@row,column]`, `layer:*` for each of its channels, a class, or a layer; a
+    layer's name goes before a class's.
 
     Raises ArgumentError for a name of nothing (with the nearest), LayerError and UnitError.
     """
@@ -52,10 +53,19 @@ def targets(network: Network, names: Sequence[str | Unit] | str | Unit) -> list[
     if not several:
         raise ArgumentError("targets", names, "expected at least one")
     graph = network.graph()
-    found = [_target(network, graph, each) for each in several]
+    found = [_target(network, graph, one) for each in several for one in _channels(graph, each)]
     for target in found:
         target.check(graph.node(target.layer).shape)
     return found
+
+
+def _channels(graph: Graph, name: str | Unit) -> list[str | Unit]:
+    """Every channel of the layer in `layer:*`; any other name alone."""
+    if isinstance(name, Unit) or not name.endswith(":*"):
+        return [name]
+    layer = name.removesuffix(":*")
+    shape = graph.node(layer).shape
+    return [f"{layer}:{channel}" for channel in range(shape[1] if len(shape) > 1 else 1)]
 
 
 def output_layer(graph: Graph) -> str | None:

@@ -219,6 +219,36 @@ def test_a_table_that_does_not_fit(rows: Sequence[str], words: str, tmp_path: Pa
         concepts(own(tmp_path, *rows)).marks(0)
 
 
+# Photographs in classes
+
+
+def test_classes_are_objects_and_pixels_have_colours(tmp_path: Path) -> None:
+    half = np.zeros((8, 6, 3))
+    half[:, :3] = (220, 30, 30)
+    colour(tmp_path, "boat/1.png", half)
+    colour(tmp_path, "car/1.png", np.full((5, 4, 3), 250))
+    colour(tmp_path, "beside.png", np.full((5, 4, 3), 250))
+    found = concepts(tmp_path)
+    assert [concept.name for concept in found.concepts] == [*COLOURS, "boat", "car"]
+    assert [concept.category for concept in found.concepts[-3:]] == ["color", "object", "object"]
+    assert found.pictures.paths == ["beside.png", "boat/1.png", "car/1.png"]
+    assert not found.synthetic
+    boat = {str(found.concepts[mark.concept]): mark.mask for mark in found.marks(1).marks}
+    assert boat.keys() == {"red (color)", "black (color)", "boat (object)"}
+    assert boat["boat (object)"] is None
+    assert np.array_equal(boat["red (color)"], half[..., 0] > 0)
+    assert [str(found.concepts[mark.concept]) for mark in found.marks(0).marks] == ["white (color)"]
+    assert found.marks(0).categories == {"color", "object"}
+
+
+def test_the_gallery_is_photographs() -> None:
+    found = concepts("gallery")
+    assert (len(found.pictures), len(found.concepts), found.synthetic) == (309, 11 + 101, False)
+    stop = found.pictures.paths.index("stop_sign/image_0009.jpg")
+    names = {found.concepts[mark.concept].name for mark in found.marks(stop).marks}
+    assert {"stop_sign", "red", "white"} <= names
+
+
 def test_folders_of_neither_kind(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither index\.csv"):
         concepts(tmp_path)

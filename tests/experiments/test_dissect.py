@@ -198,6 +198,25 @@ def test_it_is_what_keeping_everything_and_looping_gives(seed: int, pixel: int, 
     assert torch.allclose(found.thresholds["2"], limits)
 
 
+class Counting(nn.Identity):
+    """Says how many pictures came through, copies of it included."""
+
+    met = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        Counting.met += len(x)
+        return x
+
+
+def test_every_picture_goes_through_the_network_twice_however_many_bases() -> None:
+    net = Network(nn.Sequential(Counting(), nn.Flatten()), (3, SIDE, SIDE), 0.0, 1.0)
+    net.layers()
+    Counting.met = 0
+    found = dissect(net, planted(), layers=["0"], grid=1, rotations=2)
+    shown = sum(len(example.pictures) for example in found.examples)
+    assert 20 <= Counting.met <= 2 * 10 + shown
+
+
 def test_batches_do_not_matter() -> None:
     source, net = planted(), eye()
     one, other = (dissect(net, source, layers=["0"], batch_size=size) for size in (1, 7))

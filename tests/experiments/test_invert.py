@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from convscope.data.sources import images
 from convscope.errors import ArgumentError, ConvscopeError, WeightsError
 from convscope.experiments.invert import invert
 from convscope.figures.invert import invert as draw
+from convscope.models.catalog import ASSETS, load
 from convscope.models.network import Network
 from convscope.models.upconvnet import Decoders, write
 
@@ -123,6 +125,32 @@ def test_decoders_are_measured_beside_the_descent_at_their_size(tmp_path: Path) 
         invert(small(dead=True), x, decoders=tmp_path / "decoders.safetensors", steps=3)
 
 
+def test_what_is_bundled_is_taken_by_itself_where_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convscope.experiments.invert.ASSETS", tmp_path)
+    net, x = small(), pictures()
+    (tmp_path / "decoders").mkdir()
+    for file, owner in (("another", small(dead=True)), ("own", net)):
+        write(Decoders({"relu2": (12, 8, 8)}, maps=(4,), side=16), tmp_path / f"decoders/{file}.safetensors", owner, {})
+    decoded = {key: invert(net, x, steps=1, decoders=key).made[1].decoded for key in (None, "none")}
+    assert decoded[None] is not None
+    assert decoded["none"] is None
+    (tmp_path / "decoders/own.safetensors").unlink()
+    assert invert(net, x, steps=1).made[1].decoded is None
+
+
+def test_the_bundled_decoders_know_more_than_the_mean_picture() -> None:
+    net, gallery = load("zfnet128"), images("gallery")
+    files = list((ASSETS / "decoders").iterdir())
+    assert sum(file.stat().st_size for file in files) < 8e6
+    some = [gallery.picture(index) for index in range(0, len(gallery), 13)]
+    found = invert(net, some, layers=["pool2", "pool5", "relu7"], steps=1)
+    levels = found.originals * net.std * 255
+    for each, share in zip(found.made, (0.3, 0.65, 0.85), strict=True):
+        assert each.decoded is not None
+        small = nn.functional.interpolate(levels, each.decoded.shape[2:], mode="bilinear", antialias=True)
+        assert float((each.decoded * net.std * 255 - small).square().mean()) < share * float(small.square().mean())
+
+
 def test_the_figure_draws_so_many_pictures() -> None:
     net, x = small(), pictures(3)
     found = invert(net, x, layers=["relu"], descriptors=["uoctti"], steps=2)
@@ -130,6 +158,19 @@ def test_the_figure_draws_so_many_pictures() -> None:
     assert len(all_.axes) - len(few.axes) == 2 * 4
     few.canvas.draw()
     assert np.isfinite(few.get_size_inches()).all()
+
+
+def test_without_a_gradient_at_the_start_it_stays_there_and_says_so() -> None:
+    net = small()
+    with torch.no_grad():
+        net.module.get_submodule("conv").bias.fill_(-1)  # silent on faint noise, not on pictures
+    x = 3 * pictures()
+    with pytest.warns(UserWarning, match="relu has no gradient at the start"):
+        found = invert(net, x, layers=["relu"], steps=3)
+    assert found.made[0].status == ("stuck", "stuck")
+    assert len(found.notes) == 1
+    torch.testing.assert_close(found.made[0].error, torch.ones(1, 2))
+    assert found.made[0].pictures.isfinite().all()
 
 
 def test_mistakes() -> None:
@@ -145,6 +186,8 @@ def test_mistakes() -> None:
         ({"seeds": 0}, "seeds is 0"),
         ({"preset": "sgd"}, "expected one of adam, mahendran"),
         ({"jitter": -1}, "jitter is -1"),
+        ({"alpha": -1.0}, "alpha is -1.0"),
+        ({"step": 0.0}, "step is 0.0"),
     ):
         with pytest.raises(ConvscopeError, match=words):
             invert(net, x, **values)  # type: ignore[arg-type]

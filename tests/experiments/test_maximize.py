@@ -266,9 +266,37 @@ def test_the_figure_names_its_tiles(tmp_path: Path) -> None:
     net = silenced(convolutional(), 2)
     with pytest.warns(UserWarning, match="skipped"):
         found = maximize(net, ["relu2:1", "relu2:2"], preset="channel", steps=2)
-    assert titles(found) == ["relu2:1", "relu2:2, skipped"]
-    found = maximize(net, ["cat"], steps=1, start=["noise", "class-mean"], images=classes(tmp_path))
+    assert titles(found) == ["relu2:1"]
+    data = classes(tmp_path)
+    found = maximize(net, ["cat"], steps=1, start=["noise", "class-mean"], images=data)
     assert titles(found, curves=False) == ["cat: a picture", "from noise", "from class mean"]
+    found = maximize(net, ["cat", "cup"], steps=1, images=data)
+    assert titles(found) == ["cat: a picture", "from class mean", "cup: a picture", "from class mean"]
+    found = maximize(net, ["cat", "dog"], steps=1, seeds=2)
+    assert titles(found) == ["cat, seed 0", "seed 1", "dog, seed 0", "seed 1"]
+
+
+def test_all_channels_of_a_layer_and_the_best_of_them_first() -> None:
+    net = silenced(convolutional(), 2)
+    with pytest.warns(UserWarning, match="skipped"):
+        found = maximize(net, "relu2:*", preset="channel", steps=2)
+    assert [target.name for target in found.targets] == [f"relu2:{k}" for k in range(5)]
+    scores = found.history["score"][:, -1].tolist()
+    kept = [k for k, status in enumerate(found.status) if status != "skipped"]
+    assert 1 < len(kept) < 5
+    order = sorted(kept, key=lambda k: -scores[k])
+    assert order != kept
+    assert titles(found) == [f"relu2:{k}" for k in order]
+    assert titles(found, best=2) == [f"relu2:{k}" for k in order[:2]]
+    words = [text.get_text() for text in draw(net, found, best=2).texts]
+    assert words[0] == f"What excites small most: 2 of 5, {5 - len(kept)} skipped"
+    plain = maximize(net, ["relu:*", "cat"], steps=1, seeds=2)
+    assert len(plain.targets) == 14
+    assert titles(plain)[0].startswith("relu:0")  # as asked for
+    with pytest.raises(ArgumentError, match="best is 0"):
+        draw(net, found, best=0)
+    with pytest.raises(ConvscopeError, match="the nearest are relu"):
+        maximize(net, "rleu:*")
 
 
 def test_standardised_colours() -> None:

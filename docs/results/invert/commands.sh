@@ -18,7 +18,7 @@ for layer in conv1 relu1 pool1 norm1 conv2 relu2 pool2 norm2 conv3 relu3 conv4 r
 done
 convscope invert zfnet128 $FACE $SIGN $FLOWER $LAYERS --decoders none --steps 100 -o layers
 
-# The decoders: 6.5 MB in half precision, about 8 minutes of one core. README.md shows those after the second epoch.
+# The decoders: 6.5 MB in half precision, about 8 minutes of one core. They are convscope/assets/decoders/zfnet128.safetensors.
 convscope train "$DATA/tiny-imagenet-100/train" --decode zfnet128 --layers pool2 --layers pool5 --layers relu7 \
     --out decoders --side 64 --set target=64 --set "maps=[128,128,64,32]" --set dense=512 \
     --exclude "$HERE/../bundled/overlap.csv" --per-class 80 --test-cap 3 --epochs 3 --batch-size 32 --lr 1.5e-3 \
@@ -26,4 +26,4 @@ convscope train "$DATA/tiny-imagenet-100/train" --decode zfnet128 --layers pool2
 
 # Decoders and descent in one figure and table.
 convscope invert zfnet128 $FACE $SIGN $FLOWER --layers pool2 --layers pool5 --layers relu7 \
-    --decoders decoders/decoders.safetensors --steps 60 -o decoded
+    --steps 60 -o decoded
