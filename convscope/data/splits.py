@@ -4,6 +4,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from convscope.errors import ArgumentError, DataError
 
 
@@ -71,6 +74,13 @@ def folds(
     if count < 1:
         raise ArgumentError("folds", count, "expected at least 1")
     return [per_class(labels, train, test_cap, seed * count + k, classes=classes) for k in range(count)]
+
+
+def table(splits: Sequence[Split]) -> dict[str, Tensor]:
+    """Splits of the same pictures as (splits, pictures) places: `train` and `test`; none of no split."""
+    if not splits:
+        return {}
+    return {part: torch.tensor([getattr(split, part) for split in splits]) for part in ("train", "test")}
 
 
 def parts(labels: Sequence[int], count: int) -> list[Split]:

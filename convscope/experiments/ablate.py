@@ -21,6 +21,7 @@ from torch import Tensor
 
 from convscope.cache import Cache
 from convscope.data.collection import Pictures
+from convscope.data.sources import images as open_images
 from convscope.data.splits import per_class as split_per_class
 from convscope.device import resolve
 from convscope.errors import ArgumentError, TrainingError
@@ -29,7 +30,7 @@ from convscope.models.network import Network
 from convscope.models.variants import VARIANTS, build
 from convscope.parameters import Folder, Images
 from convscope.results import against
-from convscope.training.choose import choose
+from convscope.training.choose import choose, complete
 from convscope.training.compare import Pair, compared, spread
 from convscope.training.evaluate import evaluate, hits
 from convscope.training.published import TABLE3
@@ -201,6 +202,7 @@ def _planned(
 
 def _pictures(source: Any, validation: Any, per_class: int | None, seed: int) -> tuple[Pictures, Pictures]:
     """To train on, and to measure on: `validation`, or up to 50 of every class that `per_class` leaves."""
+    source = complete(open_images(source))
     if validation is None:
         if per_class is None:
             raise ArgumentError("validation", None, "expected pictures to measure on, or per_class to leave some")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from convscope.data.protocols import recognised
 from convscope.data.sources import images as open_images
+from convscope.data.splits import Split, table
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
 from convscope.parameters import Folder, Images
@@ -33,7 +34,8 @@ class Probed:
 
     measured: (layer, classifier) -> its folds; sizes: layer -> numbers a picture; stages: layer -> its place among the
     layers of weights, from 1, as the published table counts. train: pictures of a class to train on; classes: their
-    names; data: which well-known data set it is, or None.
+    names; data: which well-known data set it is, or None; splits: the folds, as places in the source in the order of
+    paths.
     """
 
     measured: Mapping[tuple[str, str], Measured]
@@ -43,6 +45,7 @@ class Probed:
     classes: tuple[str, ...]
     data: str | None
     notes: tuple[str, ...]
+    splits: Sequence[Split] = ()
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -62,8 +65,11 @@ class Probed:
 
     @property
     def arrays(self) -> dict[str, Tensor]:
-        """Confusion matrices (folds, classes, classes), rows the classes that pictures are of."""
-        return {f"{layer}.{kind}.confusion": found.confusion for (layer, kind), found in self.measured.items()}
+        """Confusion matrices (folds, classes, classes), rows the classes that pictures are of; (folds, pictures) which
+        trained, and which were tested.
+        """
+        found = {f"{layer}.{kind}.confusion": each.confusion for (layer, kind), each in self.measured.items()}
+        return found | table(self.splits)
 
     @property
     def text(self) -> str:
@@ -126,7 +132,7 @@ def linear_probe(
             found |= {(layer, kind): each for kind, each in measured(task, known[layer], splits, kinds, store).items()}
     sizes = {layer: known[layer].size for layer in chosen}
     known_as = recognised(len(task.pictures), len(task.pictures.classes or ()))
-    return Probed(found, sizes, stages, train, task.classes, known_as, task.remarks(splits))
+    return Probed(found, sizes, stages, train, task.classes, known_as, task.remarks(splits), splits)
 
 
 def _stages(network: Network) -> dict[str, int]:

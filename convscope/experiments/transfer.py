@@ -19,6 +19,7 @@ from convscope.data.collection import Pictures
 from convscope.data.contents import digests, together
 from convscope.data.protocols import recognised
 from convscope.data.sources import images as open_images
+from convscope.data.splits import Split, table
 from convscope.errors import ArgumentError, NetworkError
 from convscope.models.network import Network
 from convscope.parameters import Folder, Images
@@ -62,7 +63,7 @@ class Transfer:
     curves: who -> pictures of a class to train on -> folds. features: who learns from the network's own; classes: the
     names; data: which well-known data set it is, or None; published: others' accuracies on it, who -> pictures of a
     class -> (per cent, deviation or None). precision: who -> average precisions, instead of curves, where pictures show
-    several classes.
+    several classes. splits: pictures of a class -> the folds, as places in the source in the order of paths.
     """
 
     curves: Mapping[str, Curve]
@@ -71,6 +72,7 @@ class Transfer:
     data: str | None
     notes: tuple[str, ...]
     precision: Mapping[str, Precision] = field(default_factory=dict)
+    splits: Mapping[int, Sequence[Split]] = field(default_factory=dict)
 
     @property
     def published(self) -> Mapping[str, Mapping[int, tuple[float, float | None]]]:
@@ -134,10 +136,13 @@ class Transfer:
 
     @property
     def arrays(self) -> dict[str, Tensor]:
-        """Confusion matrices (folds, classes, classes), rows the classes that pictures are of."""
-        return {
-            f"{who}.{n}.confusion": found.confusion for who, curve in self.curves.items() for n, found in curve.items()
+        """Confusion matrices (folds, classes, classes), rows the classes that pictures are of; (folds, pictures) which
+        trained, and which were tested.
+        """
+        found = {
+            f"{who}.{n}.confusion": each.confusion for who, curve in self.curves.items() for n, each in curve.items()
         }
+        return found | {f"{n}.{part}": each for n, folds in self.splits.items() for part, each in table(folds).items()}
 
     @property
     def text(self) -> str:
@@ -246,10 +251,11 @@ def transfer(
                 curves.setdefault(BASELINE, {})[count] = found["svm"]
         for count in alone:
             assert plan is not None
-            splits = task.folds(count, folds, test_cap, seed)[:scratch_folds]
+            drawn[count] = task.folds(count, folds, test_cap, seed)
+            splits = drawn[count][:scratch_folds]
             curves.setdefault(ALONE, {})[count] = plan.measured(task, splits, store, seed=seed * folds, device=device)
     known_as = recognised(len(first), len(first.classes or ()))
-    return Transfer(curves, who, task.classes, known_as, task.remarks(drawn[counts[-1]]))
+    return Transfer(curves, who, task.classes, known_as, task.remarks(drawn[counts[-1]]), splits=drawn)
 
 
 def _several(

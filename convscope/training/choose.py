@@ -27,7 +27,7 @@ def choose(
 
     Raises:
         ArgumentError: both `validation` and `per_class`; a file of exclusions that does not exist.
-        DataError: pictures without classes, too few of a class, or other classes in `validation`.
+        DataError: pictures without classes, labels beyond them, too few of a class, or other classes in `validation`.
     """
     pictures = labelled(images(source), exclude)
     if per_class is not None:
@@ -44,13 +44,30 @@ def choose(
     return pictures, held_out
 
 
+def complete(pictures: Pictures, need: int = 1) -> Pictures:
+    """The pictures as they are. Raises DataError for a class without any (it takes `need`): most likely the labels are
+    not the classes' numbers, which nothing may set right without being told.
+    """
+    if pictures.labels is None:
+        return pictures
+    present = set(pictures.labels)
+    for number, name in enumerate(pictures.classes or ()):
+        if number not in present:
+            raise DataError(f"class {name!r} of {pictures.name} has 0 pictures, need {need} or more")
+    return pictures
+
+
 def labelled(pictures: Pictures, exclude: Exclude = ()) -> Pictures:
     """The pictures that have a class and are not excluded, of the classes that are left, labels from 0 without gaps.
 
-    `exclude`: files of relative paths (one a line, or the first column of a CSV), paths, or folders.
+    `exclude`: files of relative paths (one a line, or the first column of a CSV), paths, or folders. Raises DataError
+    for pictures without classes, and for a label that none of them has.
     """
     if pictures.labels is None or pictures.classes is None:
         raise DataError(f"{pictures.name} has no classes: expected class folders or a labelled data set")
+    if beyond := [label for label in pictures.labels if label >= len(pictures.classes)]:
+        expected = f"expected 0 to {len(pictures.classes) - 1}, one a class"
+        raise DataError(f"{pictures.name} has label {beyond[0]}, {expected}")
     out = _excluded([exclude] if isinstance(exclude, str | Path) else exclude, pictures.paths)
     kept = [
         place

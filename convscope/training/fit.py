@@ -17,6 +17,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from convscope.errors import ArgumentError, TrainingError
 from convscope.training.callbacks import ProgressBar
@@ -58,6 +59,18 @@ def fit(
     return trainer.is_global_zero
 
 
+class WholeFiles(TorchCheckpointIO):
+    """States that are there as a whole or not at all. Lightning writes to the system's temporary folder and moves,
+    which is a copy where that is another disk, and half a file after a kill.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write beside `path`, then rename."""
+        part = Path(f"{path}.part")
+        super().save_checkpoint(checkpoint, part, storage_options)
+        part.replace(path)
+
+
 def _trainer(out: Path, feed: Feed, callbacks: Sequence[L.Callback], lightning: Mapping[str, Any]) -> L.Trainer:
     return L.Trainer(
         **{**lightning, "logger": _tensorboard(out) if lightning.get("logger") else False},
@@ -69,6 +82,7 @@ def _trainer(out: Path, feed: Feed, callbacks: Sequence[L.Callback], lightning: 
             # Runs last, so that the state is that of a finished epoch; only the newest is kept.
             ModelCheckpoint(out, "state", save_on_train_epoch_end=True, enable_version_counter=False),
         ],
+        plugins=[WholeFiles()],
         default_root_dir=out,
         enable_progress_bar=False,
         enable_model_summary=False,

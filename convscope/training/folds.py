@@ -22,7 +22,7 @@ from convscope.data.collection import Pictures
 from convscope.data.contents import digests, shared, together
 from convscope.data.splits import Split, folds, parts
 from convscope.errors import DataError
-from convscope.training.choose import Exclude, labelled
+from convscope.training.choose import Exclude, complete, labelled
 from convscope.training.features import Features
 from convscope.training.linear import STRENGTHS, Basis, Linear, fit, of_features, of_gram, penalty
 
@@ -89,15 +89,7 @@ def labelled_task(pictures: Pictures, exclude: Exclude = (), tested: int | None 
     Raises DataError for pictures without classes, a class without pictures or a label without a class (its numbers
     are then not those of the classes; `exclude` leaves a class out), and for fewer than two classes.
     """
-    if pictures.labels is not None and pictures.classes is not None:
-        present = set(pictures.labels) - {-1}
-        if empty := sorted(set(range(len(pictures.classes))) - present):
-            raise DataError(f"class {pictures.classes[empty[0]]!r} of {pictures.name} has 0 pictures, need 2 or more")
-        if beyond := sorted(present - set(range(len(pictures.classes)))):
-            raise DataError(
-                f"{pictures.name} has label {beyond[0]}, expected 0 to {len(pictures.classes) - 1}, one a class"
-            )
-    chosen = labelled(pictures, exclude)
+    chosen = labelled(complete(pictures, 2), exclude)
     classes, labels = chosen.classes or (), chosen.labels or []
     if len(classes) < 2:
         raise DataError(f"{pictures.name} has {len(classes)} class, need 2 or more to tell apart")

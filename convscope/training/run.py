@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from convscope.data.collection import Pictures
+from convscope.data.sources import images
 from convscope.device import seeded
 from convscope.errors import ArgumentError
 from convscope.files import put
@@ -24,7 +25,7 @@ from convscope.models.network import Network, save
 from convscope.models.variants import STUDENTS, VARIANTS, ZFNET128, build
 from convscope.models.zfnet import Chain, initialise
 from convscope.progress import silenced
-from convscope.training.choose import Exclude, choose
+from convscope.training.choose import Exclude, choose, complete
 from convscope.training.evaluate import Evaluation, evaluate
 from convscope.training.recipe import SNAPSHOTS, Recipe, named
 from convscope.training.weights import carry_over
@@ -106,7 +107,7 @@ def train(
 
     Raises:
         ArgumentError: values out of range, or names that nothing has.
-        DataError: pictures without classes, classes too small for the split.
+        DataError: pictures without classes, labels that are not theirs, classes too small for the split.
         TrainingError: a loss that is not finite (epoch, step, rate), a state to resume from that does not fit.
     """
     from convscope.training.feed import Feed
@@ -114,7 +115,7 @@ def train(
     shape, chosen, flags = _settings(architecture, recipe, settings)
     with silenced(quiet), seeded(chosen.seed):
         training, held_out = choose(
-            pictures,
+            complete(images(pictures)),
             validation=validation,
             exclude=exclude,
             per_class=per_class,

@@ -17,6 +17,7 @@ from convscope.device import resolve
 from convscope.errors import NetworkError
 from convscope.models.catalog import load
 from convscope.models.network import Network
+from convscope.training.choose import labelled
 from convscope.training.evaluate import evaluate
 from convscope.training.folds import Measured, Task, confused
 from convscope.training.run import train
@@ -46,8 +47,9 @@ class Scratch:
         def make(folder: Path) -> None:
             accelerator = {"cuda": "gpu"}.get(resolve(device).type, resolve(device).type)
             train(
-                task.pictures.subset(split.train), folder / "run", architecture=self.architecture, recipe=self.recipe,
-                epochs=self.epochs, side=self.side, seed=seed, name="scratch", snapshots=(),
+                labelled(task.pictures.subset(split.train)), folder / "run",
+                architecture=self.architecture, recipe=self.recipe, epochs=self.epochs,
+                side=self.side, seed=seed, name="scratch", snapshots=(),
                 resume=(folder / "run" / "state.ckpt").exists(), accelerator=accelerator, devices=1,
             )  # fmt: skip
             trained = load(str(folder / "run" / "network.safetensors"))

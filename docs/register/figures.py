@@ -110,14 +110,11 @@ SYMMETRIC = ("dollar_bill", "yin_yang", "accordion")  # a half turn brings them 
 
 
 def _symmetric(found: Found) -> Answer:
-    texts, peaks = [], []
-    for picture in dict.fromkeys(row["picture"] for row in found.rows("picture")):
-        name = next((name for name in SYMMETRIC if name in picture), None)
-        if name:
-            curve = _probabilities(found, picture)
-            texts.append(f"{name.replace('_', ' ')} {slashed(curve[90], curve[180], curve[270], digits=2)}")
-            peaks.append(curve[180] > max(curve[90], curve[270]))
-    return Answer(", ".join(texts), all(peaks) and len(peaks) == len(SYMMETRIC))
+    curves = {name: _probabilities(found, name) for name in SYMMETRIC}
+    text = ", ".join(f"{name.replace('_', ' ')} {curve[180]:.2f}" for name, curve in curves.items())
+    there = fmean(curve[180] for curve in curves.values())
+    beside = fmean(curve[angle] for curve in curves.values() for angle in (140, 220))
+    return Answer(f"{there:.2f} ({text}) against {beside:.2f}", there > beside)
 
 
 def _figure5() -> Iterator[Row]:
@@ -132,7 +129,7 @@ def _figure5() -> Iterator[Row]:
     )  # fmt: skip
     yield Row(
         "F5", "… but for objects with a symmetry it comes back", "in curves only", "invariance", _symmetric,
-        "three that a half turn brings nearly back are more probable at 180° than at 90° and at 270°", "C11",
+        "of three that a half turn brings nearly back, the mean probability at 180° is above that 40° beside it", "C11",
     )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ def _repeated(found: Found) -> Answer:
     share, chance, before, after = (
         found.number(measure=name) for name in ("redundancy", "chance", "accuracy before", "accuracy after")
     )
-    text = f"{100 * share:.1f} % against {100 * chance:.1f} %; accuracy {100 * before:.1f} → {100 * after:.1f} %"
+    text = f"{100 * share:.1f} % against {100 * chance:.1f} %; accuracy {before:.1f} → {after:.1f} % without them"
     return Answer(text, share > chance)
 
 

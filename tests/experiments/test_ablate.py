@@ -172,6 +172,13 @@ def test_too_few_pictures_of_a_class_are_named(tmp_path: Path) -> None:
         run(tmp_path, variants=["alexnet:groups=[1,5,1,1,1]"], side=64, width=0.02)
 
 
+def test_labels_with_a_gap_are_refused(tmp_path: Path) -> None:
+    digits = images("digits")
+    digits.labels = [0 if label == 3 else label for label in digits.labels or []]
+    with pytest.raises(DataError, match=r"class '3' of digits has 0 pictures, need 1 or more"):
+        run(tmp_path, images=digits)
+
+
 def test_published_differences_stand_beside_a_pair() -> None:
     row = module._of_pair(Pair("alexnet", "alexnet-without-3-4", 2.0, 0.5, None))
     assert row["reference"] == pytest.approx(4.9)

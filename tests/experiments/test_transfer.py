@@ -43,6 +43,8 @@ def test_colour_is_enough_and_gradients_are_not() -> None:
         assert torch.equal(tensor, before[name]), name
     assert [row["kind"] for row in found.rows] == ["here"] * 4 + ["crossing"]
     assert found.arrays["3 + softmax.4.confusion"].shape == (3, 3, 3)
+    assert found.arrays["4.train"].shape == (3, 12)
+    assert set(found.arrays["4.train"][0].tolist()).isdisjoint(found.arrays["4.test"][0].tolist())
     assert "3 + softmax reaches the best of HOG + SVM" in found.text
     draw(net, found)
 

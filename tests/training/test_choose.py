@@ -5,7 +5,7 @@ import pytest
 
 from convscope.data.collection import Pictures
 from convscope.errors import ArgumentError, DataError
-from convscope.training.choose import choose, labelled
+from convscope.training.choose import choose, complete, labelled
 
 
 def test_excluded_files_and_folders_are_left_out_and_labels_close_ranks(
@@ -23,6 +23,14 @@ def test_pictures_beside_the_classes_are_left_out() -> None:
     pictures = Pictures("some", [b"", b"", b""], paths=["a", "b", "c"], labels=[-1, 2, 0], classes=["x", "y", "z"])
     assert labelled(pictures).paths == ["b", "c"]
     assert labelled(pictures).classes == ("x", "z")
+
+
+def test_labels_that_are_not_the_classes_numbers_are_named() -> None:
+    gap, beyond = (Pictures("some", [b""] * 3, labels=labels, classes=["x", "y"]) for labels in ([1, 1, 1], [0, 1, 4]))
+    with pytest.raises(DataError, match="class 'x' of some has 0 pictures, need 1 or more"):
+        complete(gap)
+    with pytest.raises(DataError, match="some has label 4, expected 0 to 1, one a class"):
+        labelled(beyond)
 
 
 def test_errors(toy: Callable[..., Pictures]) -> None:

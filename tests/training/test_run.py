@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import load_file
 from toys import TINY
 
@@ -19,6 +20,7 @@ from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.training.callbacks import COLUMNS, read_log
 from convscope.training.evaluate import evaluate
+from convscope.training.fit import WholeFiles
 from convscope.training.module import Trainee, filter_rms
 from convscope.training.run import Training, train
 
@@ -112,6 +114,20 @@ def test_a_resumed_training_ends_bit_for_bit_where_an_undisturbed_one_does(
     assert same(weights(resumed.network), weights(whole.network))
     timeless = [[{**row, "seconds": 0} for row in run.log] for run in (resumed, whole)]
     assert timeless[0] == timeless[1]
+
+
+def test_a_state_is_there_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, state = WholeFiles(), tmp_path / "state.ckpt"
+    files.save_checkpoint({"epoch": 1}, state)
+
+    def torn(self: Any, checkpoint: Any, path: Path, storage_options: Any = None) -> None:
+        Path(path).write_bytes(b"PK half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TorchCheckpointIO, "save_checkpoint", torn)
+    with pytest.raises(KeyboardInterrupt):
+        files.save_checkpoint({"epoch": 2}, state)
+    assert torch.load(state, weights_only=True) == {"epoch": 1}
 
 
 def test_an_interrupt_reaches_the_caller_and_the_next_one_will_too(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import convscope
+from convscope.data.parts import FACES
 from convscope.data.parts import read as boxes
 from convscope.results import read, read_arrays, write
 
@@ -19,7 +20,7 @@ HERE = Path(__file__).parent
 
 def faces(folder: Path) -> list[dict[str, Any]]:
     """Of every face the mean drop of the probability on it and beside it, and whether the least is on it."""
-    network, pictures, known = convscope.load("zfnet128"), convscope.images("gallery"), boxes("faces")
+    network, pictures, known = convscope.load("zfnet128"), convscope.images("gallery"), boxes(FACES)
     arrays = read_arrays(folder)
     rows = []
     for number, path in enumerate(path for path in pictures.paths if path in known.boxes):
