@@ -1,6 +1,6 @@
 #!/bin/sh
 # How the optima of docs/results/maximize were made; run from an empty folder, tiny-imagenet-100 unpacked in $DATA.
-# OTHERS: networks of other trainings, NAME=FILE each (which ones they were here: see README.md).
+# OTHERS: further networks to show class optima to, NAME=FILE each (which ones they were here: see README.md).
 export OMP_NUM_THREADS=1
 set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -23,19 +23,27 @@ convscope maximize m6/network.safetensors goldfish orange --steps 48 -o p5-fouri
 
 # METHODS P3, P4: its Figure 3.3 on the bundled network.
 THREE="stop_sign sunflower Leopards"
-convscope maximize zfnet128 $THREE --preset normalised --steps 100 --seeds 5 -o p3-noise
-convscope maximize zfnet128 $THREE --preset normalised --steps 100 --start class-mean --images gallery -o p3-mean
-convscope maximize zfnet128 $THREE --preset literal --steps 100 --start noise --start class-mean --images gallery \
-    -o p3-literal
+convscope maximize zfnet128 $THREE --preset normalised --seeds 5 -o p3-noise
+convscope maximize zfnet128 $THREE --preset normalised --start class-mean --images gallery -o p3-mean
+convscope maximize zfnet128 $THREE --preset literal --start noise --start class-mean --images gallery -o p3-literal
 
-# METHODS P2: sixteen channels of every layer.
+# METHODS P2: all channels of every layer.
 for layer in relu1 relu2 relu3 relu4 relu5; do
-    units=$(for k in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do echo "$layer:$((k * 4))"; done)
-    convscope maximize zfnet128 $units --preset channel -o "p2-$layer"
+    convscope maximize zfnet128 "$layer:*" --preset channel -o "p2-$layer"
 done
 
-# Optima of every fourth class, shown to other networks.
-CLASSES=$(python -c 'import convscope; print(*convscope.load("zfnet128").classes[::4])')
+# Optima of all classes.
+CLASSES=$(python -c 'import convscope; print(*convscope.load("zfnet128").classes)')
 convscope maximize zfnet128 $CLASSES --steps 48 -o classes
 
-python "$HERE/table.py" . $OTHERS
+# Another network, with seeds of its own for its start, its pre-training and its tuning, at 64 pixels; half an hour.
+CALTECH=$DATA/caltech101/101_ObjectCategories
+[ -e other-pre/network.safetensors ] || convscope train "$TINY" --out other-pre --validation "$DATA/tiny-imagenet-100/val" \
+    --exclude "$HERE/../bundled/overlap.csv" --architecture zfnet128 --recipe scaled --side 64 --per-class 150 --epochs 8 \
+    --batch-size 64 --lr 0.025 --set lr_min=0.0005 --set warmup=0.3 --set dropout=0.3 --seed 7 --validate-every 4
+[ -e other/network.safetensors ] || convscope train "$CALTECH" --out other --per-class 30 --exclude BACKGROUND_Google \
+    --architecture zfnet128 --recipe scaled --side 64 --epochs 20 --batch-size 32 --lr 0.012 --set warmup=0.5 \
+    --set dropout=0.4 --set label_smoothing=0.1 --set crops=scale --set area=0.5 --set jitter=0.1 --seed 8 \
+    --validate-every 10 --init-from other-pre/network.safetensors --name other-seed-64 --half
+
+python "$HERE/table.py" . other-seed-64=other/network.safetensors $OTHERS

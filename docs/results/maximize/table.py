@@ -46,10 +46,13 @@ def main(folder: Path, others: list[str]) -> None:
         kept = ("target", "start", "seed", "status", "steps", "score", "probability", *LOOKS, "agreement")
         rows += [{"run": run} | {key: row.get(key) for key in kept} for row in rows_of(folder / run)]
     for layer in LAYERS:
-        found = [row for row in rows_of(folder / f"p2-{layer}") if row["status"] != "skipped"]
+        channels = rows_of(folder / f"p2-{layer}")
+        found = [row for row in channels if row["status"] != "skipped"]
         if found:
             means = {key: sum(row[key] for row in found) / len(found) for key in LOOKS}
-            rows.append({"run": "p2", "layer": layer, "kept": len(found), **means})
+            rose = sum(row["score"] > row["first_score"] for row in found)
+            counts = {"channels": len(channels), "kept": len(found), "rose": rose}
+            rows.append({"run": "p2", "layer": layer, **counts, **means})
     if rows_of(folder / "classes"):
         own, names = load("zfnet128"), [row["target"] for row in rows_of(folder / "classes")]
         pictures = torch.from_numpy(np.load(folder / "classes/arrays.npz")["pictures"])
@@ -57,7 +60,7 @@ def main(folder: Path, others: list[str]) -> None:
             label, _, spec = other.partition("=")
             right = called(load(spec), own, pictures, names)
             rows.append({"run": "classes", "network": label, "optima": len(names), "called_by_their_class": sum(right)})
-    for run in (*RUNS, "classes"):
+    for run in (*RUNS, *(f"p2-{layer}" for layer in LAYERS), "classes"):
         if (folder / run / "figure.png").exists():
             figure = Image.open(folder / run / "figure.png").convert("RGB")
             figure.save(HERE / f"{run}.jpg", quality=80)
