@@ -18,6 +18,10 @@ for layer in conv1 relu1 pool1 norm1 conv2 relu2 pool2 norm2 conv3 relu3 conv4 r
 done
 convscope invert zfnet128 $FACE $SIGN $FLOWER $LAYERS --decoders none --steps 100 -o layers
 
+# As published.
+convscope invert zfnet128 $FACE $SIGN --layers relu1 --layers relu2 --layers relu3 --preset mahendran --decoders none \
+    -o mahendran
+
 # The decoders: 6.5 MB in half precision, about 8 minutes of one core. They are convscope/assets/decoders/zfnet128.safetensors.
 convscope train "$DATA/tiny-imagenet-100/train" --decode zfnet128 --layers pool2 --layers pool5 --layers relu7 \
     --out decoders --side 64 --set target=64 --set "maps=[128,128,64,32]" --set dense=512 \
