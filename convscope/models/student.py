@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from convscope.errors import ArgumentError
-from convscope.models.zfnet import Chain, plain
+from convscope.models.zfnet import Chain, check, plain
 
 # The paper gives both convolutions "stride 2", which can be read in four ways: (stride, padding). Padding 1 gives the
 # sizes of TensorFlow's SAME; where that pads a row at the bottom this pads one at the top (as in M1).
@@ -36,7 +36,9 @@ class _Convnet(Chain):
 
     def __init__(self, base: str, **settings: Any) -> None:
         architecture = plain(base, **settings)
-        _check(architecture)
+        if architecture["option"] not in OPTIONS:
+            raise ArgumentError("option", architecture["option"], f"expected one of {', '.join(OPTIONS)}")
+        check(architecture, {"maps": None, "fc": 1})
         stride, padding = OPTIONS[architecture["option"]]
         channels, side, trace = architecture["channels"], architecture["side"], [architecture["side"]]
         modules: OrderedDict[str, nn.Module] = OrderedDict()
@@ -61,21 +63,6 @@ class _Convnet(Chain):
         super().__init__(modules)
         self.architecture = architecture
         self.register_forward_pre_hook(_fits)  # a hook, so that tracers see nothing but the chain of modules
-
-
-def _check(architecture: dict[str, Any]) -> None:
-    if architecture["option"] not in OPTIONS:
-        raise ArgumentError("option", architecture["option"], f"expected one of {', '.join(OPTIONS)}")
-    for name, count in (("maps", None), ("fc", 1)):
-        values = architecture[name]
-        whole = values and all(isinstance(value, int) and value >= 1 for value in values)
-        if not whole or len(values) != (count or len(values)):
-            raise ArgumentError(name, values, f"expected {count or 'some'} positive whole numbers")
-    for name in ("side", "classes", "channels"):
-        if architecture[name] < 1:
-            raise ArgumentError(name, architecture[name], "expected a positive whole number")
-    if not 0 <= architecture["dropout"] < 1:
-        raise ArgumentError("dropout", architecture["dropout"], "expected a probability in [0, 1)")
 
 
 def _arrows(sizes: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ addressed: `conv1 relu1 pool1 norm1 conv2 … pool5 flatten fc6 relu6 drop6 fc7 
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -89,7 +89,10 @@ class EightLayers(Chain):
             channels=channels,
             features_only=features_only,
         )
-        self._check(architecture)
+        for layer in architecture["remove"]:
+            if layer not in REMOVABLE:
+                raise ArgumentError("remove", layer, f"of the layers only {REMOVABLE} can be removed")
+        check(architecture, {"maps": 5, "groups": 5, "fc": 2})
         stages = [replace(s, maps=maps[s.layer - 1], groups=architecture["groups"][s.layer - 1]) for s in self.STAGES]
         kept = [stage for stage in stages if stage.layer not in architecture["remove"]]
         modules = _convolutional(kept, channels, norm, self.CEIL_POOLS)
@@ -104,21 +107,6 @@ class EightLayers(Chain):
                 self.add_module(name, module)
         # A hook, not an overridden forward: tracers must see nothing but the chain of modules.
         self.register_forward_pre_hook(_fits)
-
-    @staticmethod
-    def _check(architecture: dict[str, Any]) -> None:
-        for layer in architecture["remove"]:
-            if layer not in REMOVABLE:
-                raise ArgumentError("remove", layer, f"of the layers only {REMOVABLE} can be removed")
-        for name, count in (("maps", 5), ("groups", 5), ("fc", 2)):
-            values = architecture[name]
-            if len(values) != count or any(not isinstance(value, int) or value < 1 for value in values):
-                raise ArgumentError(name, values, f"expected {count} positive whole numbers")
-        for name in ("side", "classes", "channels"):
-            if architecture[name] < 1:
-                raise ArgumentError(name, architecture[name], "expected a positive whole number")
-        if not 0 <= architecture["dropout"] < 1:
-            raise ArgumentError("dropout", architecture["dropout"], "expected a probability in [0, 1)")
 
     def extent(self, side: int) -> int:
         """Rows (and columns) of `pool5` for pictures of `side` pixels; 0 or less where nothing is left."""
@@ -206,6 +194,19 @@ class ZFNet(EightLayers):
         Stage(4, 3, padding=1),
         Stage(5, 3, padding=1, tail=("pool",)),
     )
+
+
+def check(architecture: dict[str, Any], counts: Mapping[str, int | None]) -> None:
+    """Raise ArgumentError for settings out of range; `counts`: of which several are expected, None for any number."""
+    for name, count in counts.items():
+        values = architecture[name]
+        if len(values) != (count or max(1, len(values))) or any(not isinstance(v, int) or v < 1 for v in values):
+            raise ArgumentError(name, values, f"expected {count or 'some'} positive whole numbers")
+    for name in ("side", "classes", "channels"):
+        if architecture[name] < 1:
+            raise ArgumentError(name, architecture[name], "expected a positive whole number")
+    if not 0 <= architecture["dropout"] < 1:
+        raise ArgumentError("dropout", architecture["dropout"], "expected a probability in [0, 1)")
 
 
 def plain(base: str, **settings: Any) -> dict[str, Any]:
