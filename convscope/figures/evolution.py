@@ -14,6 +14,7 @@ from convscope.pictures import display
 Pixels = NDArray[np.uint8]
 
 LEFT, GAP, BAR = 28, 4, "#f0a65a"  # the margin; between cells; marks a jump to another picture
+LETTER = 9  # pixels of the title that a letter takes, at most on average
 LABEL, SETTLED = 44, 72  # what stands left and right of a row of cells
 WIDE = 1400  # pixels that two blocks side by side may take
 
@@ -35,8 +36,9 @@ def evolution(
     lines = 2 if patches else 1
     heights = [len(tiles) * lines * (cell + GAP) + 62 for tiles in found.projections.values()]
     bands = [max(heights[first : first + columns]) for first in range(0, len(heights), columns)]
-    figure = canvas(max(columns * across + 2 * LEFT, 640), 84 + sum(bands))
-    heading(figure, _title(network, found), LEFT, 34)
+    title = _title(network, found)
+    figure = canvas(2 * LEFT + max(columns * across, LETTER * len(title)), 84 + sum(bands))
+    heading(figure, title, LEFT, 34)
     heading(figure, _legend(found), LEFT, 56, 8.5, FAINT)
     first = 0
     for number, (layer, tiles) in enumerate(found.projections.items()):

@@ -92,10 +92,10 @@ def _least_moves(found: Found) -> Answer:
     return Answer(", ".join(texts), all(less))
 
 
-def _probabilities(found: Found, picture: str) -> dict[float, float]:
-    return {
-        row["amount"]: row["probability"] for row in found.rows("probability", transform="rotation", picture=picture)
-    }
+def _probabilities(found: Found, name: str) -> dict[float, float]:
+    """Of the picture with this in its name, by the angle."""
+    rows = [row for row in found.rows("probability", transform="rotation") if name in row["picture"]]
+    return {row["amount"]: row["probability"] for row in rows}
 
 
 def _turned(found: Found) -> Answer:
@@ -202,12 +202,12 @@ def _localised(found: Found) -> Answer:
 
 
 def _falls_inside(found: Found) -> Answer:
-    on, beside = mean(found, "drop on the object"), mean(found, "drop beside it")
+    on, beside = (fmean(found.numbers(key, key)) for key in ("drop on the object", "drop beside it"))
     return Answer(f"{on:.3f} against {beside:.3f}", on > beside)
 
 
 def _agrees(found: Found) -> Answer:
-    scores = found.numbers("agreement")
+    scores = found.numbers("agreement", "agreement")
     return Answer(
         f"{fmean(scores):.2f}; {sum(score > 0 for score in scores)} of {len(scores)} above 0", fmean(scores) > 0
     )

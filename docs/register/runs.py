@@ -56,9 +56,9 @@ class Found:
         """The one number that these records have under `key`. Raises DataError for none, and for several."""
         return self._one([row.get(key) for row in self.rows(**which)], key, which)
 
-    def numbers(self, key: str = "value", **which: Any) -> list[float]:
-        """Those of all these records. Raises DataError for a record without."""
-        return [self._one([row.get(key)], key, which) for row in self.rows(**which)]
+    def numbers(self, key: str = "value", *keys: str, **which: Any) -> list[float]:
+        """Those of all the records that have `keys` and these values. Raises DataError for a record without."""
+        return [self._one([row.get(key)], key, which) for row in self.rows(*keys, **which)]
 
     def _one(self, values: list[Any], key: str, which: Record) -> float:
         distinct = {value for value in values if isinstance(value, int | float) and not isinstance(value, bool)}
