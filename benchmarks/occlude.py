@@ -22,6 +22,7 @@ from statistics import mean, median
 from typing import Any
 
 import torch
+from resident import resident
 
 from convscope.data.sources import images
 from convscope.experiments.occlude import occlude
@@ -105,12 +106,6 @@ def bound(net: Network, stride: int) -> float:
     plan = occluder.plan(grid((224, 224), (SIZE, SIZE), (stride, stride)))
     assert plan is not None
     return sum(multiplications(plan.graph.nodes[n]) for n in plan.needed) / plan.multiplications
-
-
-def resident(which: str) -> float:
-    """MiB of this process now ("VmRSS") or at most ("VmHWM"); `getrusage` inherits its peak from the parent."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(status.split(f"{which}:")[1].split()[0]) / 1024
 
 
 def said(approach: Approach) -> str:
