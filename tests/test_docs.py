@@ -50,6 +50,7 @@ SMALL = {  # what keeps a block quick in a test, and off the network
     "torchvision:alexnet@random": "py:reader_network:network",
     "atlas zfnet128 gallery": "atlas py:reader_network:network pictures/",
     "overlap pictures/ gallery": "overlap pictures/ other/",
+    "net2vec zfnet128 gallery": "net2vec zfnet128 gallery --epochs 1 --names red",
     "zfnet128 drawn ": "py:reader_network:network drawn:24 ",
     "dissect zfnet128 gallery --rotations 3": "dissect py:reader_network:network pictures/ --quantile 0.2",
     "dissect zfnet128 marked/": "dissect py:reader_network:network marked/ --quantile 0.2",
