@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convscope.experiments.dissect import Dissection, Example
-from convscope.figures.grid import FAINT, TEXT, canvas, chart, fitted, heading, place, rgb
+from convscope.figures.grid import COLOURS, FAINT, TEXT, canvas, chart, fitted, heading, place, rgb
 from convscope.figures.svg import ACCENT
 from convscope.models.network import Network
 
@@ -21,7 +21,6 @@ LEFT, HEAD, BAR, NAMES, WORDS = 40, 124, 26, 90, 330  # margin, heading, a bar, 
 PER_UNIT, PER_LAYER = 3, 3
 WIDE = PER_LAYER * (PER_UNIT * (TILE + GAP) + UNIT) - UNIT
 DIM = 0.4  # how much is left of the light where a unit is not on
-COLOURS = ("#f0a65a", "#6fb3c8", "#b7d67a", "#e07a8b", "#b79be8", "#d9c25c", "#7fc4a4", "#c98f6b")
 
 
 def dissect(network: Network, found: Dissection) -> Figure:

@@ -18,6 +18,7 @@ Pixels = NDArray[np.uint8]
 
 SHEET, EMPTY, TEXT, FAINT = "#131417", "#24262c", "#e8e6e1", "#8b909c"  # an empty cell is darker than mid-grey, zero
 DPI = 100
+COLOURS = ("#f0a65a", "#6fb3c8", "#b7d67a", "#e07a8b", "#b79be8", "#d9c25c", "#7fc4a4", "#c98f6b")  # categories
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

@@ -9,13 +9,12 @@ from torch import Tensor
 
 from convscope.data.warp import IDENTITY, Transform
 from convscope.experiments.invariance import Invariance
-from convscope.figures.grid import FAINT, TEXT, canvas, chart, fitted, heading, mosaic, place
+from convscope.figures.grid import COLOURS, FAINT, TEXT, canvas, chart, fitted, heading, mosaic, place
 from convscope.models.network import Network
 
 TILE, GAP = 44, 2  # pixels of an example, between examples
 WIDE, HIGH, BETWEEN = 250, 5 * (TILE + GAP) - GAP, 54  # of a chart, and between charts
 LEFT, HEAD, ROW = 56, 118, HIGH + 92  # the margin, the heading with the legend, a transform with its words
-COLOURS = ("#f0a65a", "#6fb3c8", "#b7d67a", "#e07a8b", "#b79be8", "#d9c25c", "#7fc4a4", "#c98f6b")
 WORDS: dict[Transform, tuple[str, str]] = {
     "translation": ("Vertical translation", "pixels down"),
     "scale": ("Scale", "factor"),

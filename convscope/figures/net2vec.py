@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from convscope.experiments.net2vec import SHARES, Example, Net2Vec
-from convscope.figures.dissect import COLOURS, outlined
-from convscope.figures.grid import FAINT, TEXT, canvas, chart, heading, place
+from convscope.figures.dissect import outlined
+from convscope.figures.grid import COLOURS, FAINT, TEXT, canvas, chart, heading, place
 from convscope.models.network import Network
 
 LEFT, HEAD, WIDE, BETWEEN = 56, 122, 350, 78  # pixels: the margin, the heading, a chart's side, between charts

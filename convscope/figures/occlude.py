@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convscope.experiments.occlude import Occlusion, Seen
-from convscope.figures.grid import EMPTY, FAINT, TEXT, canvas, cut, fitted, heading, place, rgb
+from convscope.figures.grid import COLOURS, EMPTY, FAINT, TEXT, canvas, cut, fitted, heading, place, rgb
 from convscope.figures.svg import ACCENT
 from convscope.models.network import Network
 from convscope.pictures import display
@@ -23,7 +23,6 @@ SIDE, GAP, LEFT, LEGEND = 196, 22, 32, 170  # pixels: a panel, between panels, t
 HEAD, ROW = 156, SIDE + 108  # the heading with the columns' names; a picture with its words
 TILE = (SIDE - 4) // 2  # of four projections in a panel
 SHOWN, CLASSES, NAMED = 12, 3, 7  # pictures, watched classes, and labels by name
-COLOURS = ("#f0a65a", "#6fb3c8", "#b7d67a", "#e07a8b", "#b79be8", "#d9c25c", "#7fc4a4")
 SCALE = colormaps["RdYlBu_r"]  # blue is low
 STEADY = 1e-5  # of a value: less than rounding may change it by
 

@@ -31,7 +31,7 @@ from convscope.training.choose import Exclude, choose
 from convscope.training.feed import Feed
 from convscope.training.fit import fit
 from convscope.training.module import Trainee
-from convscope.training.recipe import Recipe
+from convscope.training.recipe import LIGHTNING, Recipe
 
 UPCONVNET = Recipe(  # METHODS M8; the number of epochs is ours
     epochs=10,
@@ -46,7 +46,6 @@ UPCONVNET = Recipe(  # METHODS M8; the number of epochs is ours
     crops="random",
 )
 SHAPE = ("maps", "dense")
-LIGHTNING = ("accelerator", "devices", "strategy", "num_nodes", "precision")
 
 
 @dataclass(frozen=True)

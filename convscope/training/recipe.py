@@ -24,6 +24,7 @@ _KINDS: Mapping[Any, tuple[Any, str]] = {  # a hyperparameter's annotation: what
     str: (str, "a word"),
     tuple[tuple[int, float], ...]: (tuple | list, "pairs of an epoch and a rate"),
 }
+LIGHTNING = ("accelerator", "devices", "strategy", "num_nodes", "precision")  # settings beside a recipe: its Trainer's
 UNIT_STD = 58 / 255  # brings pictures to about unit scale, which He initialisation presumes
 
 

@@ -27,7 +27,7 @@ from convscope.models.zfnet import Chain, initialise
 from convscope.progress import silenced
 from convscope.training.choose import Exclude, choose, complete
 from convscope.training.evaluate import Evaluation, evaluate
-from convscope.training.recipe import SNAPSHOTS, Recipe, named
+from convscope.training.recipe import LIGHTNING, SNAPSHOTS, Recipe, named
 from convscope.training.weights import carry_over
 
 if TYPE_CHECKING:  # Lightning takes seconds to import; only who trains waits for it
@@ -37,9 +37,8 @@ __all__ = ["ARCHITECTURES", "Evaluation", "Training", "evaluate", "train"]
 
 ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {**VARIANTS, "zfnet128": ZFNET128, **STUDENTS}
 RECIPE_OF = {"zfnet128": "scaled", "m5": "m5", "m6": "m6"}  # where it is not the paper's, by name or base
-# Settings that are not the recipe's: of the architecture, and of Lightning's Trainer.
+# Settings that are the architecture's, not the recipe's.
 SHAPE = ("side", "maps", "fc", "remove", "groups", "norm", "option")
-LIGHTNING = ("accelerator", "devices", "strategy", "num_nodes", "precision")
 
 
 @dataclass(frozen=True)
