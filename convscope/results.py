@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import re
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
@@ -24,6 +23,7 @@ import numpy as np
 
 from convscope.errors import DataError
 from convscope.files import put
+from convscope.leftovers import scratch
 
 FILES = ("result.json", "figure.png", "arrays.npz")  # in this order removed, in reverse put in place
 
@@ -95,8 +95,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_plain(asdict(result)), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     check(json.loads(text), folder)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
-        staged = Path(temporary)
+    with scratch(folder, ".writing-") as staged:
         if arrays:
             named: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
             np.savez_compressed(staged / "arrays.npz", **named)

@@ -11,7 +11,10 @@ import convscope
 ROOT = Path(str(convscope.__file__)).parent
 
 FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from left to right)
-    "": (0, ["errors", "cache", "progress", "files", "device", "pictures", "results", "parameters", "own"]),
+    "": (
+        0,
+        ["errors", "cache", "progress", "files", "leftovers", "device", "pictures", "results", "parameters", "own"],
+    ),
     "data": (
         1,
         [
@@ -159,7 +162,6 @@ FLOORS: dict[str, tuple[int, list[str]]] = {  # package: (floor, its files from 
             "site",
             "shelf",
             "guard",
-            "leftovers",
             "offers",
             "slides",
             "live",

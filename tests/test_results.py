@@ -62,6 +62,13 @@ def test_a_new_result_replaces_the_old_one_as_a_whole(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.txt", "result.json"]
 
 
+def test_what_a_killed_writer_left_goes_with_the_next_result(tmp_path: Path) -> None:
+    (tmp_path / ".writing-1").mkdir()
+    (tmp_path / ".writing-1" / "arrays.npz").write_bytes(b"half")
+    results.write(tmp_path, result())
+    assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+
+
 def test_a_full_disk_leaves_the_old_result(tmp_path: Path) -> None:
     results.write(tmp_path, result(seed=1), figure=Drawing())
     with pytest.raises(OSError, match="No space left"):

@@ -28,7 +28,8 @@ class Pictures:
     `name`; `paths`, relative and sorted, or "name[i]"; `classes`, and `labels`, for every picture the place of its
     class among them, or None; `truth` (N, classes), where pictures may show several, 1 present, 0 absent, -1 only
     difficult to see, else None; `tensors`: the items are float tensors, already in network space; `skip_bad`: broken
-    pictures are left out of batches; `skipped`: index -> reason, filled as broken pictures are met.
+    pictures are left out of batches; `skipped`: index -> reason, filled as broken pictures are met; `empty`: folders
+    beside those of the classes in which there is no picture; `joint`: made by `joined`.
     """
 
     def __init__(
@@ -41,11 +42,12 @@ class Pictures:
         classes: Sequence[str] | None = None,
         truth: NDArray[np.int8] | None = None,
         skip_bad: bool = True,
+        empty: Sequence[str] = (),
     ) -> None:
-        self.name, self._items, self.skip_bad = name, items, skip_bad
+        self.name, self._items, self.skip_bad, self.empty = name, items, skip_bad, tuple(empty)
         self.paths = list(paths) if paths is not None else [f"{name}[{i}]" for i in range(len(items))]
         self.classes = tuple(classes) if classes is not None else None
-        self.truth = truth
+        self.truth, self.joint = truth, False
         self.skipped: dict[int, str] = {}
         self._labels = list(labels) if labels is not None else None
         first = _first(items)
@@ -130,10 +132,14 @@ class Pictures:
         """These and, after them, `other`'s, their paths below "first" and "second". Raises DataError where the classes
         differ, or only one knows of several in a picture.
         """
-        if self.classes != other.classes or (self.truth is None) != (other.truth is None):
-            raise DataError(f"{other.name} has other classes than {self.name}: expected the same in the same order")
+        self.require_same_classes(other)
+        if (self.truth is None) != (other.truth is None):
+            one, several = (self, other) if self.truth is None else (other, self)
+            raise DataError(
+                f"pictures of {several.name} may show several classes, those of {one.name} one: expected both alike"
+            )
         both = self._items, other._items
-        return Pictures(
+        found = Pictures(
             f"{self.name} and {other.name}",
             [*both[0], *both[1]] if all(isinstance(each, list) for each in both) else _Both(*both),
             paths=[*(f"first/{path}" for path in self.paths), *(f"second/{path}" for path in other.paths)],
@@ -141,7 +147,24 @@ class Pictures:
             classes=self.classes,
             truth=None if self.truth is None or other.truth is None else np.concatenate([self.truth, other.truth]),
             skip_bad=self.skip_bad,
+            empty=[name for name in self.empty if name in other.empty],
         )
+        found.joint = True
+        return found
+
+    def require_same_classes(self, other: "Pictures") -> None:
+        """Raises DataError, naming a class, unless `other` has the same classes in the same order."""
+        need, have = self.classes or (), other.classes or ()
+        if have == need:
+            return
+        if missing := [name for name in need if name not in have]:
+            apart = f"no picture of {missing[0]!r}, one of {len(missing)} that are missing"
+        elif unknown := [name for name in have if name not in need]:
+            apart = f"{unknown[0]!r} too, one of {len(unknown)} that are unknown there"
+        else:
+            place = next(k for k, (a, b) in enumerate(zip(need, have, strict=True)) if a != b)
+            apart = f"{have[place]!r} in place of {need[place]!r}"
+        raise DataError(f"{other.name} has other classes than {self.name}: {apart}")
 
     def without(self, *classes: str) -> "Pictures":
         """The pictures of all other classes, their labels numbered anew. Raises ArgumentError for an unknown class."""

@@ -27,7 +27,8 @@ def images(source: object, *, skip_bad: bool = True) -> Pictures:
     """The pictures of `source`, one of
 
     - a folder, searched to any depth; where pictures lie in subfolders, the first-level folders are the classes
-      (and a picture beside them has label -1). Files that are no pictures by their extension are ignored;
+      (and a picture beside them has label -1), those without any picture being listed as `empty`. Files that are no
+      pictures by their extension are ignored;
     - one file, an array, a PIL image, or a list of any of these;
     - "gallery", the bundled pictures; "digits", the 1,797 handwritten ones, 8×8, that come with scikit-learn;
     - "torchvision:NAME@ROOT", a data set that torchvision finds in ROOT (nothing is downloaded);
@@ -76,6 +77,8 @@ def _folder(root: Path, name: str, skip_bad: bool) -> Pictures:
         raise DataError(f"no pictures in {root}")
     first = [path.split("/", 1)[0] if "/" in path else None for path, _ in found]
     number = {folder: k for k, folder in enumerate(sorted({folder for folder in first if folder is not None}))}
+    listed = {path for path, _ in found} | set(number)
+    empty = sorted(each.name for each in root.iterdir() if _is_folder(each) and each.name not in listed)
     return Pictures(
         name,
         [item if isinstance(item, PictureError) else root / path for path, item in found],
@@ -83,7 +86,12 @@ def _folder(root: Path, name: str, skip_bad: bool) -> Pictures:
         labels=[number[folder] if folder is not None else NO_CLASS for folder in first] if number else None,
         classes=[_printable(folder) for folder in number] if number else None,
         skip_bad=skip_bad,
+        empty=[_printable(folder) for folder in empty] if number else (),
     )
+
+
+def _is_folder(place: Path) -> bool:
+    return not place.name.startswith(".") and place.is_dir()
 
 
 def _digits() -> Pictures:

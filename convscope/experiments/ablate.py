@@ -6,7 +6,6 @@
 Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013), section 5.1, Table 3.
 """
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +34,7 @@ from convscope.training.compare import Pair, compared, spread
 from convscope.training.evaluate import evaluate, hits
 from convscope.training.published import TABLE3
 from convscope.training.recipe import Recipe, assigned, named
-from convscope.training.run import ARCHITECTURES, RECIPE_OF, train
+from convscope.training.run import ARCHITECTURES, RECIPE_OF, tidied, train
 
 MEASURES = ("train top-1", "val top-1", "val top-5")
 SAMPLE = 50_000  # training pictures that train errors are measured on (TB3)
@@ -106,13 +105,26 @@ class Ablation:
     @property
     def text(self) -> str:
         """The table, as a terminal shows it."""
-        lines = [f"{'variant':28}{'parameters':>14}" + "".join(f"{measure:>13}" for measure in MEASURES)]
+        wide = max(28, *(len(name) + 2 for name in (*self.failed, *(variant.name for variant in self.variants))))
+        lines = [f"{'variant':{wide}}{'parameters':>14}" + "".join(f"{measure:>15}" for measure in MEASURES)]
         for variant in self.variants:
-            cells = [f"{fmean(variant.errors[m]):.1f}" if m in variant.errors else "" for m in MEASURES]
-            lines.append(f"{variant.name:28}{variant.parameters:14,}" + "".join(f"{cell:>13}" for cell in cells))
-        lines += [f"{name:28}failed: {reason}" for name, reason in self.failed.items()]
-        told = sum(pair.separated for pair in self.pairs)
-        return "\n".join([*lines, f"errors in per cent; of {len(self.pairs)} pairs {told} are told apart"])
+            cells = "".join(f"{_cell(variant, measure):>15}" for measure in MEASURES)
+            lines.append(f"{variant.name:{wide}}{variant.parameters:14,}{cells}")
+        lines += [f"{name:{wide}}failed: {reason}" for name, reason in self.failed.items()]
+        told = (
+            f"; of {len(self.pairs)} pairs {sum(p.separated for p in self.pairs)} are told apart" if self.pairs else ""
+        )
+        known = {variant.name for variant in self.variants} & set(TABLE3)
+        published = ", in brackets the published of the full networks on ImageNet" if known else ""
+        return "\n".join([*lines, f"errors in per cent{published}{told}"])
+
+
+def _cell(variant: Variant, measure: str) -> str:
+    """An error, and the published one."""
+    if measure not in variant.errors:
+        return ""
+    published = dict(zip(MEASURES, TABLE3.get(variant.name, ()), strict=False)).get(measure)
+    return f"{fmean(variant.errors[measure]):.1f}" + ("" if published is None else f" ({published:.1f})")
 
 
 def _row(variant: str, measure: str) -> dict[str, Any]:
@@ -175,7 +187,8 @@ def ablate(
     for name, number in plan:
         run = _Run(name, shapes[name], base[name].changed(seed=number), precision, device)
         try:
-            done.setdefault(name, {})[number] = room.part("ablate", run.key(data), partial(run.make, data=data))
+            made = room.part("ablate", run.key(data), partial(run.make, data=data))
+            done.setdefault(name, {})[number] = tidied(made)  # only now: until here a kill may ask for its state
         except Exception as error:  # whatever ails one variant, the others are still wanted
             failed[name] = f"seed {number}: {' '.join(str(error).split()) or type(error).__name__}"
     found = {name: _read(name, shapes[name], parts) for name, parts in done.items() if parts}
@@ -301,8 +314,6 @@ class _Run:
         np.save(folder / "train.npy", hits(seen.probabilities, seen.labels, 1).numpy())
         np.save(folder / "probabilities.npy", found.probabilities.numpy())
         np.save(folder / "labels.npy", found.labels.numpy())
-        (folder / "state.ckpt").unlink(missing_ok=True)  # twice the weights, of use to no one any more
-        shutil.rmtree(folder / "snapshots", ignore_errors=True)
 
 
 def _placed(device: str | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from convscope.models.network import Network
 from convscope.parameters import Folder, Images
 from convscope.results import against
 from convscope.training.features import features, kept
-from convscope.training.folds import Measured, labelled_task, measured
+from convscope.training.folds import Measured, explained, labelled_task, measured, shown
 from convscope.training.linear import STRENGTHS
 from convscope.training.published import LAYERWISE
 
@@ -73,17 +73,17 @@ class Probed:
 
     @property
     def text(self) -> str:
-        """The table, a line a layer."""
+        """The table, a line a layer, published accuracies in brackets; then what its numbers are."""
         kinds = list(dict.fromkeys(kind for _, kind in self.measured))
-        lines = ["".join([f"{'layer':<12}{'features':>10}", *(f"{kind:>16}" for kind in kinds)])]
+        published = {(row["layer"], row["classifier"]): row["reference"] for row in self.rows if "reference" in row}
+        wide = max(12, *(len(layer) + 2 for layer in self.sizes))
+        lines = ["".join([f"{'layer':<{wide}}{'features':>10}", *(f"{kind:>20}" for kind in kinds)])]
         for layer, size in self.sizes.items():
-            cells = [_cell(self.measured[layer, kind]) for kind in kinds]
-            lines.append("".join([f"{layer:<12}{size:>10,}", *(f"{cell:>16}" for cell in cells)]))
+            cells = [shown(self.measured[layer, kind], published.get((layer, kind))) for kind in kinds]
+            lines.append("".join([f"{layer:<{wide}}{size:>10,}", *(f"{cell:>20}" for cell in cells)]))
+        lines.append(explained(len(self.classes), next(iter(self.measured.values()))))
+        lines += ["in brackets: published, another network"] if published else []
         return "\n".join([*lines, *self.notes])
-
-
-def _cell(found: Measured) -> str:
-    return f"{found.mean:.1f}" + ("" if found.std is None else f" ± {found.std:.1f}")
 
 
 def linear_probe(

@@ -24,8 +24,9 @@ from convscope.errors import ArgumentError, NetworkError
 from convscope.models.network import Network
 from convscope.parameters import Folder, Images
 from convscope.results import against
+from convscope.training.choose import included
 from convscope.training.features import HOG, features, kept
-from convscope.training.folds import Measured, labelled_task, measured
+from convscope.training.folds import Measured, explained, labelled_task, measured, shown
 from convscope.training.precision import Precision, precision
 from convscope.training.published import OURS, SCRATCH, TABLES, VOC2012, VOC2012_MEAN
 from convscope.training.scratch import Scratch, architecture_of
@@ -146,28 +147,40 @@ class Transfer:
 
     @property
     def text(self) -> str:
-        """The table, and with how few pictures the features do as well as others."""
+        """The table, what was published below; with how few pictures the features do as well as others."""
         if self.precision:
-            return "\n".join([*_table(self.classes, self.precision), *self.notes])
-        counts = sorted({n for curve in self.curves.values() for n in curve})
-        lines = [f"{'pictures of a class':<24}" + "".join(f"{n:>13}" for n in counts)]
-        for who, curve in self.curves.items():
-            lines.append(f"{who:<24}" + "".join(f"{_cell(curve[n]) if n in curve else '':>13}" for n in counts))
-        return "\n".join([*lines, *map(str, self.crossings), *self.notes])
+            return "\n".join([*self._precision_table(), *self.notes])
+        lines = {who: {n: shown(found) for n, found in curve.items()} for who, curve in self.curves.items()}
+        for who, known in self.published.items():
+            lines[f"{who} (published)"] = {n: _published(*numbers) for n, numbers in known.items()}
+        counts = sorted({n for line in lines.values() for n in line})
+        wide = max(24, *(len(who) + 2 for who in lines))
+        table = [f"{'pictures of a class':<{wide}}" + "".join(f"{n:>13}" for n in counts)]
+        table += [f"{who:<{wide}}" + "".join(f"{line.get(n, ''):>13}" for n in counts) for who, line in lines.items()]
+        told = explained(len(self.classes), next(iter(self.curves[self.features].values())))
+        return "\n".join([*table, told, *map(str, self.crossings), *self.notes])
+
+    def _precision_table(self) -> Iterator[str]:
+        """Average precisions, a line a class, then their mean and the accuracy; the published ones last."""
+        known = self.data == VOC
+        columns = [*self.precision, *(["published"] if known else [])]
+        wide = max(20, *(len(who) + 2 for who in columns))
+
+        def line(name: str, values: Sequence[float | None], reference: float | None = None) -> str:
+            cells = ["n/a" if value is None else f"{value:.1f}" for value in values]
+            cells += [] if reference is None else [f"{reference:.1f}"]
+            return f"{name:<24}" + "".join(f"{cell:>{wide}}" for cell in cells)
+
+        found = self.precision.values()
+        yield f"{'average precision, %':<24}" + "".join(f"{who:>{wide}}" for who in columns)
+        for number, name in enumerate(self.classes):
+            yield line(name, [each.per_class[number] for each in found], VOC2012[name][-1] if known else None)
+        yield line("mean", [each.mean for each in found], VOC2012_MEAN[-1] if known else None)
+        yield line("likeliest is present, %", [each.accuracy for each in found])
 
 
-def _cell(found: Measured) -> str:
-    return f"{found.mean:.1f}" + ("" if found.std is None else f" ± {found.std:.1f}")
-
-
-def _table(classes: Sequence[str], found: Mapping[str, Precision]) -> Iterator[str]:
-    """Average precisions, a line a class, then their mean and the accuracy."""
-    yield f"{'average precision':<24}" + "".join(f"{who:>20}" for who in found)
-    for number, name in enumerate(classes):
-        values = [each.per_class[number] for each in found.values()]
-        yield f"{name:<24}" + "".join(f"{'n/a' if value is None else f'{value:.1f}':>20}" for value in values)
-    yield f"{'mean':<24}" + "".join(f"{each.mean:>20.1f}" for each in found.values())
-    yield f"{'likeliest is present':<24}" + "".join(f"{each.accuracy:>20.1f}" for each in found.values())
+def _published(value: float, deviation: float | None) -> str:
+    return f"{value:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
 def crossing(who: str, curve: Mapping[int, float], other: str, others: Mapping[int, float]) -> Crossing:
@@ -230,8 +243,10 @@ def transfer(
     pictures = first if test is None else first.joined(open_images(test))
     tested = None if test is None else len(first)
     if pictures.truth is not None:
+        if alone:
+            raise ArgumentError("scratch", alone, "expected none for pictures that show several classes")
         wanted = {who: (chosen, "softmax")} | ({BASELINE: (HOG, "svm")} if hog else {})
-        return _several(network, pictures, tested, wanted, cache, batch_size, device)
+        return _several(network, pictures, tested, wanted, exclude, cache, batch_size, device)
     task = labelled_task(pictures, exclude, tested)
     for count in sorted({*counts, *alone}):
         task.folds(count, folds, test_cap, seed)  # before anything long: a class may be too small
@@ -263,6 +278,7 @@ def _several(
     pictures: Pictures,
     tested: int | None,
     wanted: Mapping[str, tuple[str, str]],
+    exclude: Sequence[str],
     cache: Any,
     batch_size: int,
     device: str | None,
@@ -271,12 +287,12 @@ def _several(
     if tested is None:
         raise ArgumentError("test", None, "pictures that show several classes need others to test on")
     assert pictures.truth is not None
-    truth = torch.from_numpy(pictures.truth)
+    truth, chosen = torch.from_numpy(pictures.truth), included(pictures, exclude)
     content, layers = together(digests(pictures)), [layer for layer, _ in wanted.values()]
     options: dict[str, Any] = {"content": content, "narrow": False, "batch_size": batch_size, "device": device}
     with kept(cache) as store:
         known = features(network, pictures, layers, store, **options)
-        read = [place for place in range(len(pictures)) if place not in pictures.skipped]
+        read = [place for place in chosen if place not in pictures.skipped]
         train, test = ([k for k in read if k < tested], [k for k in read if k >= tested])
         found = {who: precision(known[layer], truth, train, test, kind, store) for who, (layer, kind) in wanted.items()}
     classes, who = pictures.classes or (), next(iter(wanted))

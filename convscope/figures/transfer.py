@@ -21,13 +21,13 @@ def transfer(network: Network, found: Transfer) -> Figure:
     """
     if found.precision:
         return _precisions(network, found)
-    figure = canvas(LEFT + WIDE + 40 + BESIDE, TOP + HIGH + 66)
+    figure = canvas(LEFT + WIDE + 56 + BESIDE, TOP + HIGH + 66)
     heading(figure, f"How good are the features of {network.name} for other classes?", LEFT, 36)
     data = found.data or f"{len(found.classes)} classes"
     words = f"{data}: per cent right, mean over the classes; bars: deviation between folds"
     heading(figure, words, LEFT, 58, 9, FAINT)
     axes = chart(figure, LEFT, TOP, WIDE, HIGH)
-    left, line = LEFT + WIDE + 32, TOP + 12
+    left, line = LEFT + WIDE + 48, TOP + 12
     colours = {found.features: OWN[0], BASELINE: OWN[1], ALONE: OWN[2]}
     for who, curve in found.curves.items():
         _curve(axes, {n: (each.mean, each.std) for n, each in curve.items()}, colours[who])
@@ -42,6 +42,9 @@ def transfer(network: Network, found: Transfer) -> Figure:
         heading(figure, f"published: {who}, {known[best][0]:.1f} % with {best}", left + 16, line, 9, FAINT)
         line += LINE
     line += LINE
+    if found.crossings:
+        heading(figure, f"how few pictures of a class {found.features} needs to be", left, line, 8, FAINT)
+        line += LINE - 3
     for one in found.crossings:
         words = "never" if one.train is None else f"with {one.train:.3g}" + (" or fewer" if one.already else "")
         for text in (f"as good as {one.other}", f"    at its best ({one.level:.1f} % with {one.at}): {words}"):
@@ -98,16 +101,8 @@ def _dress(axes: Axes, found: Transfer) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(counts, [str(n) for n in counts])
     axes.axhline(100 / len(found.classes), color=FAINT, linewidth=0.8, linestyle=(0, (3, 3)))
-    axes.text(
-        0.99,
-        100 / len(found.classes),
-        "chance",
-        color=FAINT,
-        fontsize=7.5,
-        ha="right",
-        va="bottom",
-        transform=axes.get_yaxis_transform(),
-    )
+    beside = axes.get_yaxis_transform()
+    axes.text(1.01, 100 / len(found.classes), "chance", color=FAINT, fontsize=7.5, va="center", transform=beside)
     axes.set_ylim(0, min(100, axes.get_ylim()[1] * 1.05))
     axes.set_xlabel("pictures of a class to train on", color=FAINT, fontsize=8)
     axes.grid(axis="y", color=FAINT, alpha=0.15, linewidth=0.6)

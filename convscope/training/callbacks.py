@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convscope.errors import ArgumentError
+from convscope.files import put
 from convscope.models.network import Network
 from convscope.models.snapshots import write
 from convscope.pictures import decode
@@ -74,10 +75,11 @@ class EpochLog(L.Callback):
             return
         rows = read_log(self.path) if self.path.exists() else []
         kept = [row for row in rows if int(row["epoch"]) <= trainer.current_epoch]
-        with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(kept)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns)
+        writer.writeheader()
+        writer.writerows(kept)
+        put(self.path, text.getvalue().encode())
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """One row."""

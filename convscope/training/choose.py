@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from convscope.data.collection import Pictures
+from convscope.data.collection import NO_CLASS, Pictures
 from convscope.data.sources import images
 from convscope.data.splits import per_class as split_per_class
 from convscope.errors import ArgumentError, DataError
@@ -29,7 +29,10 @@ def choose(
         ArgumentError: both `validation` and `per_class`; a file of exclusions that does not exist.
         DataError: pictures without classes, labels beyond them, too few of a class, or other classes in `validation`.
     """
-    pictures = labelled(images(source), exclude)
+    everything = images(source)
+    if per_class is not None:
+        complete(everything, per_class + 1, exclude)
+    pictures = labelled(everything, exclude)
     if per_class is not None:
         if validation is not None:
             raise ArgumentError("validation", validation, "with per_class the rest of the pictures validates")
@@ -38,21 +41,20 @@ def choose(
     if validation is None:
         return pictures, None
     held_out = labelled(images(validation))
-    if held_out.classes != pictures.classes:
-        other = sorted(set(held_out.classes or ()) ^ set(pictures.classes or ()))
-        raise DataError(f"validation has other classes than the training pictures: {', '.join(other[:5])}")
+    pictures.require_same_classes(held_out)
     return pictures, held_out
 
 
-def complete(pictures: Pictures, need: int = 1) -> Pictures:
-    """The pictures as they are. Raises DataError for a class without any (it takes `need`): most likely the labels are
-    not the classes' numbers, which nothing may set right without being told.
+def complete(pictures: Pictures, need: int = 1, exclude: Exclude = ()) -> Pictures:
+    """The pictures as they are. Raises DataError for a class without any (it takes `need`) that is not excluded: an
+    empty folder, or most likely the labels are not the classes' numbers, which nothing may set right without being
+    told.
     """
-    if pictures.labels is None:
-        return pictures
-    present = set(pictures.labels)
-    for number, name in enumerate(pictures.classes or ()):
-        if number not in present:
+    present = set(pictures.labels or ())
+    missing = [name for number, name in enumerate(pictures.classes or ()) if number not in present]
+    left_out = entries(exclude)
+    for name in (*missing, *pictures.empty) if present else ():
+        if name not in left_out:
             raise DataError(f"class {name!r} of {pictures.name} has 0 pictures, need {need} or more")
     return pictures
 
@@ -60,20 +62,14 @@ def complete(pictures: Pictures, need: int = 1) -> Pictures:
 def labelled(pictures: Pictures, exclude: Exclude = ()) -> Pictures:
     """The pictures that have a class and are not excluded, of the classes that are left, labels from 0 without gaps.
 
-    `exclude`: files of relative paths (one a line, or the first column of a CSV), paths, or folders. Raises DataError
-    for pictures without classes, and for a label that none of them has.
+    Raises DataError for pictures without classes, and for a label that none of them has; ArgumentError as `included`.
     """
     if pictures.labels is None or pictures.classes is None:
         raise DataError(f"{pictures.name} has no classes: expected class folders or a labelled data set")
     if beyond := [label for label in pictures.labels if label >= len(pictures.classes)]:
         expected = f"expected 0 to {len(pictures.classes) - 1}, one a class"
         raise DataError(f"{pictures.name} has label {beyond[0]}, {expected}")
-    out = _excluded([exclude] if isinstance(exclude, str | Path) else exclude, pictures.paths)
-    kept = [
-        place
-        for place, (path, label) in enumerate(zip(pictures.paths, pictures.labels, strict=True))
-        if label >= 0 and out.isdisjoint(_self_and_parents(path))
-    ]
+    kept = [place for place in included(pictures, exclude) if pictures.labels[place] >= 0]
     if not kept:
         raise DataError(f"{pictures.name}: no picture with a class is left")
     chosen = pictures.subset(kept)
@@ -83,21 +79,47 @@ def labelled(pictures: Pictures, exclude: Exclude = ()) -> Pictures:
     return chosen
 
 
-def _excluded(exclude: Sequence[str | Path], paths: Sequence[str]) -> set[str]:
-    """The named paths and folders, those that files list among them."""
-    known = {name for path in paths for name in _self_and_parents(path)}
+def included(pictures: Pictures, exclude: Exclude = ()) -> list[int]:
+    """Places of the pictures that `exclude` does not name.
+
+    `exclude`: files of relative paths (one a line, or the first column of a CSV), paths, folders, or classes; of two
+    sources joined, those of either. Raises ArgumentError for what is none of these.
+    """
+    if not exclude:
+        return list(range(len(pictures)))
+    classes = pictures.classes or ()
+    known = {*pictures.empty, *classes, *(name for path in pictures.paths for name in _names(path, pictures.joint))}
+    for entry in _listed(exclude):
+        if not Path(entry).is_file() and Path(entry).as_posix() not in known:
+            expected = "no such file with a list, and no such picture or folder"
+            raise ArgumentError("exclude", Path(entry).as_posix(), expected)
+    out = entries(exclude)
+    left_out = {number for number, name in enumerate(classes) if name in out}
+    labels = pictures.labels or [NO_CLASS] * len(pictures)
+    return [
+        place
+        for place, (path, label) in enumerate(zip(pictures.paths, labels, strict=True))
+        if label not in left_out and out.isdisjoint(_names(path, pictures.joint))
+    ]
+
+
+def _listed(exclude: Exclude) -> Sequence[str | Path]:
+    return [exclude] if isinstance(exclude, str | Path) else exclude
+
+
+def entries(exclude: Exclude) -> set[str]:
+    """What is named, in files too."""
     out: set[str] = set()
-    for entry in exclude:
-        name = Path(entry).as_posix()
+    for entry in _listed(exclude):
         if Path(entry).is_file():
             with Path(entry).open(newline="") as file:
-                out |= {row[0] for row in csv.reader(file) if row}
-        elif name in known:
-            out.add(name)
+                out |= {row[0] for row in csv.reader(file) if row and row[0]}
         else:
-            raise ArgumentError("exclude", name, "no such file with a list, and no such picture or folder")
+            out.add(Path(entry).as_posix())
     return out
 
 
-def _self_and_parents(path: str) -> list[str]:
-    return [path, *map(str, PurePosixPath(path).parents)]
+def _names(path: str, joint: bool) -> list[str]:
+    """A path and the folders above it, for one of two sources also as that source has it."""
+    own = [path.partition("/")[2]] if joint else []
+    return [name for each in (path, *own) for name in (each, *map(str, PurePosixPath(each).parents))]

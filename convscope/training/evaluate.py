@@ -3,6 +3,7 @@
 Knows nothing of training.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -12,11 +13,12 @@ from torch import Tensor
 
 from convscope.data.batches import batches
 from convscope.data.collection import Pictures
+from convscope.data.sources import images
 from convscope.device import resolve
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.progress import progress, silenced
-from convscope.training.choose import Exclude, choose
+from convscope.training.choose import Exclude, choose, entries
 
 CROPS = {"centre": 1, "ten": 10}
 CENTRE = 4  # the place of the centre crop among the ten
@@ -127,8 +129,11 @@ def evaluate(
         raise ArgumentError("networks", networks, "expected at least one")
     if crops not in CROPS:
         raise ArgumentError("crops", crops, f"expected one of {', '.join(CROPS)}")
+    source = images(pictures)
+    if missing := [name for name in source.empty if name not in entries(exclude)]:
+        warnings.warn(f"{source.name} has no pictures of {', '.join(missing)}: left out", stacklevel=2)
     everything, held_out = choose(
-        pictures, exclude=exclude, per_class=per_class, test_cap=test_cap, split_seed=split_seed
+        source, exclude=exclude, per_class=per_class, test_cap=test_cap, split_seed=split_seed
     )
     chosen = everything if held_out is None else held_out
     classes, targets = _targets(members, chosen)

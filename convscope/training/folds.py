@@ -89,7 +89,7 @@ def labelled_task(pictures: Pictures, exclude: Exclude = (), tested: int | None 
     Raises DataError for pictures without classes, a class without pictures or a label without a class (its numbers
     are then not those of the classes; `exclude` leaves a class out), and for fewer than two classes.
     """
-    chosen = labelled(complete(pictures, 2), exclude)
+    chosen = labelled(complete(pictures, 2, exclude), exclude)
     classes, labels = chosen.classes or (), chosen.labels or []
     if len(classes) < 2:
         raise DataError(f"{pictures.name} has {len(classes)} class, need 2 or more to tell apart")
@@ -133,6 +133,18 @@ class Measured:
         """The share of all test pictures that is right, in per cent, whatever their class."""
         right = int(self.confusion.diagonal(dim1=1, dim2=2).sum())
         return 100 * right / int(self.confusion.sum())
+
+
+def shown(found: Measured, published: float | None = None) -> str:
+    """Accuracy ± its deviation, as a table shows it, and what was published in brackets."""
+    own = f"{found.mean:.1f}" + ("" if found.std is None else f" ± {found.std:.1f}")
+    return own if published is None else f"{own} ({published:.1f})"
+
+
+def explained(classes: int, found: Measured) -> str:
+    """What the numbers of such a table are."""
+    folds = "" if found.std is None else f" ± deviation between {len(found.confusion)} folds"
+    return f"per cent right, mean over {classes} classes{folds}; by chance {100 / classes:.1f}"
 
 
 def per_class(confusion: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ OUT holds `network.safetensors` (the last weights), `snapshots/epoch-NNN.safeten
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -33,7 +34,7 @@ from convscope.training.weights import carry_over
 if TYPE_CHECKING:  # Lightning takes seconds to import; only who trains waits for it
     from convscope.training.feed import Feed
 
-__all__ = ["ARCHITECTURES", "Evaluation", "Training", "evaluate", "train"]
+__all__ = ["ARCHITECTURES", "Evaluation", "Training", "evaluate", "tidied", "train"]
 
 ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {**VARIANTS, "zfnet128": ZFNET128, **STUDENTS}
 RECIPE_OF = {"zfnet128": "scaled", "m5": "m5", "m6": "m6"}  # where it is not the paper's, by name or base
@@ -92,7 +93,8 @@ def train(
         init_from: a network to begin from, as `convscope.load` spells it: every tensor that fits is carried over,
             `fc6` also from another picture size, and the transform. A training that goes on with pictures it has seen
             wants another `seed`: with the same one every crop and dropout mask comes again.
-        exclude: a file of relative paths, one a line or the first column of a CSV, or paths; folders count whole.
+        exclude: a file of relative paths, one a line or the first column of a CSV, or paths; folders count whole, and
+            so do classes.
         name: the trained network's; default: the architecture's.
         resume: go on from the last finished epoch of the same training in `output`.
         snapshots: epochs, counted from 1, after which the weights are kept; the last is always kept.
@@ -114,7 +116,7 @@ def train(
     shape, chosen, flags = _settings(architecture, recipe, settings)
     with silenced(quiet), seeded(chosen.seed):
         training, held_out = choose(
-            complete(images(pictures)),
+            complete(images(pictures), exclude=exclude),
             validation=validation,
             exclude=exclude,
             per_class=per_class,
@@ -265,3 +267,13 @@ def _report(done: Training, training: Pictures, held_out: Pictures | None, *, sp
     if split and held_out is not None:
         content["split"] = {"training": training.paths, "validation": held_out.paths}
     put(done.output / "training.json", (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def tidied(output: Path) -> Path:
+    """A finished training's folder without its state, twice the weights, its snapshots, and halves of files that an
+    interrupted attempt left.
+    """
+    for file in (output / "state.ckpt", *output.glob("*.part")):
+        file.unlink(missing_ok=True)
+    shutil.rmtree(output / "snapshots", ignore_errors=True)
+    return output

@@ -20,7 +20,7 @@ from convscope.models.network import Network
 from convscope.training.choose import labelled
 from convscope.training.evaluate import evaluate
 from convscope.training.folds import Measured, Task, confused
-from convscope.training.run import train
+from convscope.training.run import tidied, train
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ class Scratch:
             table = confused(found.probabilities, found.labels.tolist(), len(task.classes))
             np.save(folder / "confusion.npy", table.numpy())
 
-        return np.load(store.part("scratch", key, make) / "confusion.npy")
+        part = store.part("scratch", key, make)
+        tidied(part / "run")
+        return np.load(part / "confusion.npy")
 
 
 def architecture_of(network: Network) -> Mapping[str, Any]:

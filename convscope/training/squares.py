@@ -5,7 +5,6 @@ size, workers, processes or what was interrupted. So a sampler's key carries the
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch.utils.data import Dataset, Sampler
 from convscope.data.collection import Pictures
 from convscope.data.preprocess import Preprocess
 from convscope.errors import DataError, PictureError
+from convscope.leftovers import scratch
 from convscope.progress import progress
 
 Bytes = npt.NDArray[np.uint8]
@@ -45,11 +45,12 @@ def decode(pictures: Pictures, transform: Preprocess, cache: Path | None = None)
     places = path.with_suffix(".kept.npy")
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        squares = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-        np.save(places, _fill(squares, pictures, transform))
-        del squares  # flushed before it moves
-        partial.replace(path)  # in one move: a killed run leaves no half file under the final name
+        with scratch(cache, ".decoding-") as folder:
+            squares = np.lib.format.open_memmap(folder / path.name, "w+", np.uint8, shape)
+            np.save(folder / places.name, _fill(squares, pictures, transform))
+            del squares  # flushed before it moves
+            for file in (places, path):  # in one move each: a killed run leaves no half file under the final name
+                (folder / file.name).replace(file)
     kept = np.load(places).tolist()
     pictures.skipped |= dict.fromkeys(set(range(len(pictures))) - set(kept), "unreadable when it was cached")
     return np.load(path, mmap_mode="r")[: len(kept)], kept

@@ -19,13 +19,13 @@ from fastapi.responses import Response
 
 from convscope.atlases.store import MANIFEST, Atlas
 from convscope.errors import ArgumentError, AtlasError, ConvscopeError
+from convscope.leftovers import clear, release
 from convscope.models.network import Network
 from convscope.web import pages, routes_atlas, routes_experiments, routes_picture
 from convscope.web.contexts import Trouble
 from convscope.web.forms import RESULTS, Desk
 from convscope.web.guard import LOOPBACK, Guard
 from convscope.web.jobs import PART, Jobs
-from convscope.web.leftovers import clear, release
 from convscope.web.live import Lens
 from convscope.web.notebook import FOLDER, Notebook
 from convscope.web.pages import Survey

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from convscope.errors import ArgumentError, ConvscopeError
+from convscope.leftovers import hold
 from convscope.parameters import Field, File, Images, Picture, Pictures
 from convscope.perform import Experiment, Named, read
 from convscope.pictures import GALLERY
 from convscope.web.contexts_experiments import Choice, Control, Form
-from convscope.web.leftovers import hold
 from convscope.web.notebook import FOLDER
 from convscope.web.offers import choices, offers
 from convscope.web.pages import Survey

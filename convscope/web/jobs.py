@@ -27,11 +27,11 @@ from time import monotonic
 from typing import Any
 
 from convscope.errors import ArgumentError, ConvscopeError
+from convscope.leftovers import hold, release
 from convscope.perform import experiment
 from convscope.perform import perform as perform_it
 from convscope.progress import listened, silenced
 from convscope.web.contexts_experiments import Step
-from convscope.web.leftovers import hold, release
 
 WAITING = 16  # jobs in the queue at most
 REMEMBERED = 100  # jobs that are over

@@ -28,9 +28,9 @@ from torch import Tensor
 
 from convscope.atlases.store import Atlas
 from convscope.errors import ArgumentError, PictureError
+from convscope.leftovers import clear, hold, release
 from convscope.models.network import Network
 from convscope.pictures import load_picture
-from convscope.web.leftovers import clear, hold, release
 
 PIXELS = 50_000_000  # of a picture that is brought: a large camera's
 FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}

@@ -9,7 +9,7 @@ from items import TRANSFORM, Listed, grey, values, write
 from torch.utils.data import TensorDataset
 
 from convscope.data.batches import batches
-from convscope.data.collection import NO_CLASS
+from convscope.data.collection import NO_CLASS, Pictures
 from convscope.data.sources import images
 from convscope.errors import ArgumentError, DataError, PictureError
 
@@ -104,3 +104,19 @@ def test_subset_without_and_fingerprint(tmp_path: Path) -> None:
     assert part.fingerprint() != pictures.fingerprint()
     with pytest.raises(ArgumentError, match="index is 4: expected 0 to 3"):
         pictures.picture(4)
+
+
+def named(*classes: str) -> Pictures:
+    return Pictures("+".join(classes), [b""] * len(classes), labels=range(len(classes)), classes=classes)
+
+
+def test_other_classes_are_named() -> None:
+    first = named("ant", "bee")
+    first.require_same_classes(named("ant", "bee"))
+    for other, words in (
+        (named("ant", "cat"), "no picture of 'bee', one of 1 that are missing"),
+        (named("ant", "bee", "cat"), "'cat' too, one of 1 that are unknown there"),
+        (named("bee", "ant"), "'bee' in place of 'ant'"),
+    ):
+        with pytest.raises(DataError, match=f"has other classes than ant.bee: {words}"):
+            first.joined(other)

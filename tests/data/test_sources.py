@@ -39,6 +39,8 @@ def test_classes_are_the_first_level_folders_at_any_depth(tmp_path: Path) -> Non
     assert pictures.paths == ["ant/z.png", "bee/deep/er/q.png", "dog/0.png", "dog/x/y/1.png"]
     assert pictures.classes == ("ant", "bee", "dog")
     assert pictures.labels == [0, 1, 2, 2]
+    assert pictures.empty == ("empty",)
+    assert images(tmp_path / "dog").empty == ()
     write(tmp_path / "stray.png")
     assert images(tmp_path).labels == [0, 1, 2, 2, NO_CLASS]
 

@@ -1,5 +1,6 @@
 """Variants trained alike: what is told of them, and what survives failures and interruptions."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,30 @@ def test_an_interruption_anywhere_changes_nothing(
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, seeds=2, repeated=[DEEP])
     assert told(run(tmp_path, seeds=2, repeated=[DEEP])) == told(found)
+
+
+def test_a_kill_before_a_training_is_filed_does_not_cost_it(
+    tmp_path: Path, found: Ablation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything is made, and only the folder has not got its name yet; half a file lies in it."""
+    with monkeypatch.context() as patched:
+
+        def killed(self: Path, target: Path) -> Path:
+            if self.suffix == ".part" and self.is_dir():
+                (self / "network.safetensors.7.part").write_bytes(b"half")
+                raise KeyboardInterrupt
+            return Path(os.rename(self, target) or target)  # noqa: PTH104 - what is patched
+
+        patched.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, seeds=2, repeated=[DEEP])
+    epochs: list[int] = []
+    monkeypatch.setattr(ProgressBar, "on_train_epoch_start", lambda *_: epochs.append(1))
+    again = run(tmp_path, variants=[DEEP])
+    assert not epochs
+    assert torch.equal(again.variants[0].right, found.variants[0].right[:1])
+    assert not {"state.ckpt", "snapshots"} & {file.name for file in again.variants[0].weights[0].parent.iterdir()}
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def failing(name: str, error: Exception) -> Callable[..., Any]:

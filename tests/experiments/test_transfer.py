@@ -146,3 +146,19 @@ def test_pictures_that_show_several_classes_are_measured_by_average_precision() 
 def test_other_pictures_to_test_on_are_tested_in_every_fold() -> None:
     found = transfer(network(), pictures(), test=pictures(5), train=[2], folds=2, layer="3", hog=False)
     assert found.curves["3 + softmax"][2].confusion.sum((1, 2)).tolist() == [15, 15]
+
+
+def test_what_is_excluded_is_neither_trained_on_nor_tested() -> None:
+    found = transfer(
+        network(), pictures(), test=pictures(5), train=[2], folds=1, layer="3", hog=False, exclude=["blue"]
+    )
+    assert found.classes == ("red", "green")
+    assert found.curves["3 + softmax"][2].confusion.sum() == 10
+    first, second = several(40, 0), several(30, 1)
+    gone = [f"first/{path}" for path in first.paths[10:]]
+    few = transfer(network(), first, test=second, layer="3", hog=False, exclude=gone).precision["3 + softmax"]
+    assert (
+        few == transfer(network(), first.subset(range(10)), test=second, layer="3", hog=False).precision["3 + softmax"]
+    )
+    with pytest.raises(ArgumentError, match=r"scratch is \[2\]: expected none for pictures that show several classes"):
+        transfer(Network(build(SMALL), (3, 64, 64)), first, test=second, layer="relu7", scratch=[2])

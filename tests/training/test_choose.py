@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from convscope.data.collection import Pictures
+from convscope.data.sources import images
 from convscope.errors import ArgumentError, DataError
-from convscope.training.choose import choose, complete, labelled
+from convscope.training.choose import choose, complete, included, labelled
 
 
 def test_excluded_files_and_folders_are_left_out_and_labels_close_ranks(
@@ -47,3 +48,43 @@ def test_without_a_split_there_is_nothing_held_out(toy: Callable[..., Pictures])
     training, held_out = choose(toy(6))
     assert len(training) == 6
     assert held_out is None
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """Two classes, and the folder of one without pictures."""
+    for place in ("ant/1.png", "ant/2.png", "bee/1.png", "bee/2.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(b"")
+    (tmp_path / "cat").mkdir()
+    return tmp_path
+
+
+def test_an_empty_class_folder_is_named_unless_it_is_excluded(folders: Path) -> None:
+    source = images(folders)
+    with pytest.raises(DataError, match=f"class 'cat' of {folders.name} has 0 pictures, need 2 or more"):
+        complete(source, 2)
+    with pytest.raises(DataError, match=r"class 'cat' .* need 2 or more"):
+        choose(folders, per_class=1)
+    assert choose(complete(source, 2, "cat"), exclude="cat", per_class=1)[0].classes == ("ant", "bee")
+    with pytest.raises(ArgumentError, match="no such picture or folder"):
+        labelled(source, "dog")
+
+
+def test_of_two_sources_joined_either_is_excluded_from(folders: Path) -> None:
+    both = images(folders).joined(images(folders))
+    listed = folders / "listed.csv"
+    listed.write_text("bee/1.png\n\n")
+    for exclude, left in (
+        (["ant", listed], ["first/bee/2.png", "second/bee/2.png"]),
+        (["first/ant", "second"], ["first/bee/1.png", "first/bee/2.png"]),
+    ):
+        assert [both.paths[place] for place in included(both, exclude)] == left
+
+
+def test_a_class_is_excluded_by_its_name(toy: Callable[..., Pictures]) -> None:
+    pictures = toy(6)
+    pictures.paths = [f"toy[{k}]" for k in range(6)]
+    assert labelled(pictures, "class1").classes == ("class0", "class2")
+    pictures.labels = [0, 2] * 3
+    assert complete(pictures, exclude="class1") is pictures

@@ -1,8 +1,10 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from toys import TINY
 
 from convscope.data.collection import Pictures
@@ -162,3 +164,14 @@ def test_bad_options(toy: Callable[..., Pictures], options: dict[str, str], matc
 def test_pictures_without_classes_are_refused() -> None:
     with pytest.raises(DataError, match="no classes"):
         evaluate(member(0), Pictures("plain", [np.zeros((60, 60, 3), np.uint8)]))
+
+
+def test_a_class_folder_without_pictures_is_told(tmp_path: Path) -> None:
+    for name in CLASSES[:2]:
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (60, 60), "red").save(tmp_path / name / "1.png")
+    (tmp_path / "class2").mkdir()
+    with pytest.warns(UserWarning, match="has no pictures of class2: left out"):
+        found = evaluate(member(0), tmp_path)
+    assert list(found.per_class) == ["class0", "class1"]
+    evaluate(member(0), tmp_path, exclude="class2")

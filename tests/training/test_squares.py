@@ -133,8 +133,10 @@ def test_unreadable_pictures_are_left_out_and_the_others_keep_their_labels(tmp_p
 
 
 def test_squares_are_kept_on_disk(tmp_path: Path, toy: Callable[..., Pictures]) -> None:
+    (tmp_path / ".decoding-killed").mkdir()
     first, kept = decode(toy(5), Preprocess((3, 24, 24)), tmp_path)
     files = sorted(tmp_path.iterdir())
+    assert [file.suffix for file in files] == [".npy", ".npy"]
     again, same = decode(toy(5), Preprocess((3, 24, 24)), tmp_path)
     assert np.array_equal(first, again)
     assert kept == same

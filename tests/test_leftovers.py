@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from convscope.web.leftovers import clear, hold, release
+from convscope.leftovers import clear, hold, release
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs locks of Unix")
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs locks of 
 HOLD = """
 import sys, time
 from pathlib import Path
-from convscope.web.leftovers import hold
+from convscope.leftovers import hold
 hold(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)

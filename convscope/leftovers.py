@@ -2,11 +2,14 @@
 
 hold(folder)                 # until `release`, or the end of the process, however it comes
 clear(parent, ".job-*")      # what nobody holds
+with scratch(parent, ".job-") as folder:    # all of these together
 """
 
 import os
 import shutil
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -18,10 +21,11 @@ _held: dict[Path, int] = {}
 
 
 def hold(folder: Path) -> None:
-    """Lock a folder; the system takes the lock away when the process ends."""
+    """Lock a folder; the system takes the lock away when the process ends. Where a disk knows no locks, nothing."""
     if fcntl and folder not in _held:
         _held[folder] = os.open(folder, os.O_RDONLY)
-        fcntl.flock(_held[folder], fcntl.LOCK_EX)
+        with suppress(OSError):  # and nobody clears there either
+            fcntl.flock(_held[folder], fcntl.LOCK_EX)
 
 
 def release(folder: Path) -> None:
@@ -41,3 +45,15 @@ def clear(parent: Path, pattern: str) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)
+
+
+@contextmanager
+def scratch(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in `parent`, gone afterwards; those of this prefix that killed processes left go before."""
+    clear(parent, f"{prefix}*")
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    hold(folder)
+    try:
+        yield folder
+    finally:
+        release(folder)
