@@ -6,7 +6,7 @@
         found["norm1"].inner(train, test)                # (n, m) cosines
 
 Of a layer with more numbers than there are pictures only the inner products of all pairs stay, all that a linear
-classifier needs. They are computed in blocks, so that memory does not grow with the layer.
+classifier needs. They are computed a few columns at a time, so that memory does not grow with the layer.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ from convscope.probe.record import run
 from convscope.progress import progress
 
 HOG = "HOG"
-ROWS, COLUMNS = 2048, 8192  # of the blocks that inner products are computed in: 64 MiB in single precision
+CHUNK = 2**25  # features read at a time, and inner products added up: 128 MiB in single precision
 Floats = NDArray[np.float32]
 
 
@@ -71,6 +71,13 @@ class Features:
         """Values as the layer gives them, (rows, size)."""
         assert self.values is not None
         return torch.from_numpy(self.values[np.asarray(rows)])
+
+    def chunks(self, rows: Sequence[int]) -> Iterator[Tensor]:
+        """`raw` some columns at a time, as many as `CHUNK` allows."""
+        assert self.values is not None
+        width = max(1, CHUNK // max(1, len(rows)))
+        for start in range(0, self.size, width):
+            yield torch.from_numpy(self.values[:, start : start + width][np.asarray(rows)])
 
 
 def _inverse(squares: Tensor) -> Tensor:
@@ -111,8 +118,11 @@ def features(
     missing = [layer for layer in layers if not store.place(kinds[layer], keys[layer]).is_dir()]
     if missing:
         with _scratch(store) as folder:
+            widths = {
+                layer: max(1, CHUNK // len(pictures)) if kinds[layer] == "inner" else sizes[layer] for layer in missing
+            }
             made = _compute(
-                network, pictures, {layer: sizes[layer] for layer in missing}, Path(folder), batch_size, device
+                network, pictures, {k: (sizes[k], widths[k]) for k in missing}, Path(folder), batch_size, device
             )
             for layer, file in made.items():
                 store.part(kinds[layer], keys[layer], partial(_keep, file, kinds[layer]))
@@ -164,18 +174,24 @@ def _hog(network: Network, inputs: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def _compute(
-    network: Network, pictures: Pictures, sizes: Mapping[str, int], folder: Path, batch_size: int, device: str | None
+    network: Network,
+    pictures: Pictures,
+    sizes: Mapping[str, tuple[int, int]],
+    folder: Path,
+    batch_size: int,
+    device: str | None,
 ) -> dict[str, Path]:
-    """A folder of its own for every layer, with `values.npy` and `read.npy` in it."""
+    """A folder of its own for every layer, with `values.npy` and `read.npy` in it.
+
+    `sizes`: numbers a picture, and how many of these columns lie together: values are (N, size), or, where that is
+    fewer, (parts, N, columns) with zeros at the end.
+    """
     files = {layer: folder / str(number) for number, layer in enumerate(sizes)}
-    for place in files.values():
-        place.mkdir()
-    shape = len(pictures)
-    values = {
-        layer: np.lib.format.open_memmap(files[layer] / "values.npy", "w+", np.float32, (shape, sizes[layer]))
-        for layer in sizes
-    }
-    module, where, read = network.working(device), resolve(device), np.zeros(shape, bool)
+    for layer, (size, width) in sizes.items():
+        files[layer].mkdir()
+        shape = (len(pictures), size) if size <= width else (math.ceil(size / width), len(pictures), width)
+        np.lib.format.open_memmap(files[layer] / "values.npy", "w+", np.float32, shape)
+    module, where, read = network.working(device), resolve(device), np.zeros(len(pictures), bool)
     reducers = {layer: lambda maps: maps.float().flatten(1).cpu() for layer in sizes if layer != HOG}
     times = network.graph().times if reducers else None
     with progress(len(pictures), f"features of {network.name}") as advance:
@@ -186,42 +202,48 @@ def _compute(
             if HOG in sizes:
                 found[HOG] = _hog(network, inputs)
             for layer, made in found.items():
-                values[layer][rows] = made.numpy()
+                _write(files[layer] / "values.npy", rows, made.numpy())
             read[rows] = True
             advance(len(rows))
     if not read.any():
         raise DataError(f"none of the {len(pictures)} pictures of {pictures.name} can be read")
-    for layer, place in files.items():
-        values[layer].flush()
+    for place in files.values():
         np.save(place / "read.npy", read)
     return files
+
+
+def _write(file: Path, rows: NDArray[np.int64], made: Floats) -> None:
+    """Values of some pictures into their file, mapped no longer than that takes: what is mapped counts as memory."""
+    parts = np.load(file, mmap_mode="r+")
+    width = parts.shape[-1]
+    for number, part in enumerate(parts if parts.ndim == 3 else parts[None]):
+        columns = made[:, number * width : (number + 1) * width]
+        part[rows, : columns.shape[1]] = columns
 
 
 def _keep(made: Path, kind: str, part: Path) -> None:
     """Fill a part with the features of one layer, or with their inner products."""
     if kind == "inner":
-        _inner(np.load(made / "values.npy", mmap_mode="r"), part / "gram.npy")
+        _inner(made / "values.npy", part / "gram.npy")
     else:
         shutil.move(made / "values.npy", part / "values.npy")
     shutil.move(made / "read.npy", part / "read.npy")
 
 
-def _inner(values: Floats, file: Path) -> None:
-    """Inner products of the rows of (N, D) as (N, N), block by block, to a file."""
-    count, size = values.shape
+def _inner(values: Path, file: Path) -> None:
+    """Inner products of N pictures, (N, N), to a file, as many of its rows at a time as `CHUNK` allows."""
+    *parts, count, _ = np.load(values, mmap_mode="r").shape
     gram = np.lib.format.open_memmap(file, "w+", np.float32, (count, count))
-    starts = range(0, count, ROWS)
-    with progress(len(starts) * (len(starts) + 1) // 2, "inner products") as advance:
-        for top in starts:
-            for left in starts[: top // ROWS + 1]:
-                block = torch.zeros(min(ROWS, count - top), min(ROWS, count - left))
-                for start in range(0, size, COLUMNS):
-                    one, other = (
-                        torch.from_numpy(np.array(values[place : place + ROWS, start : start + COLUMNS]))
-                        for place in (top, left)
-                    )
-                    block += one @ other.T
-                gram[top : top + ROWS, left : left + ROWS] = block
-                gram[left : left + ROWS, top : top + ROWS] = block.T
+    height = max(1, CHUNK // count)
+    tops, numbers = range(0, count, height), range(parts[0]) if parts else [...]
+    with progress(len(tops) * len(numbers), "inner products") as advance:
+        for top in tops:
+            end = min(top + height, count)
+            block = torch.zeros(end - top, end)
+            for number in numbers:
+                part = torch.from_numpy(np.array(np.load(values, mmap_mode="r")[number][:end]))
+                block.addmm_(part[top:], part.T)
                 advance(1)
+            gram[top:end, :end] = block
+            gram[:top, top:end] = block[:, :top].T
     gram.flush()

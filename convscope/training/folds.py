@@ -203,12 +203,7 @@ class _Fold:
 
     @cached_property
     def basis(self) -> Basis:
-        train, test = self.split.train, self.split.test
-        if self.standardise:
-            return of_features(*standardised(self.features.raw(train), self.features.raw(test)))
-        if self.features.values is not None and self.features.size < len(train):
-            return of_features(self.features.unit(train), self.features.unit(test))
-        return of_gram(self.features.inner(train, train), self.features.inner(test, train))
+        return basis(self.features, self.split.train, self.split.test, self.standardise)
 
     @property
     def key(self) -> dict[str, object]:
@@ -227,6 +222,21 @@ class _Fold:
     def strengths(self, kind: str) -> list[float]:
         unit = kind == "softmax" and not self.standardise
         return [strength / UNIT if unit else strength for strength in STRENGTHS[kind]]
+
+
+def basis(features: Features, train: Sequence[int], test: Sequence[int], standardise: bool) -> Basis:
+    """Of features scaled to length one, or with `standardise` each to mean 0 and variance 1 over `train`."""
+    if features.values is not None and features.size <= len(train):
+        scaled = standardised(*map(features.raw, (train, test))) if standardise else map(features.unit, (train, test))
+        return of_features(*scaled)
+    if not standardise:
+        return of_gram(features.inner(train, train), features.inner(test, train))
+    gram, cross = torch.zeros(len(train), len(train)), torch.zeros(len(test), len(train))
+    for part in features.chunks([*train, *test]):
+        one, other = standardised(part[: len(train)], part[len(train) :])
+        gram.addmm_(one, one.T)
+        cross.addmm_(other, one.T)
+    return of_gram(gram, cross)
 
 
 def standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:

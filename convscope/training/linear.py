@@ -40,11 +40,9 @@ class Basis:
 
 
 def of_features(train: Tensor, test: Tensor) -> Basis:
-    """The basis of features (n, D) and (m, D). Where D is the larger, by way of their Gram matrix."""
+    """The basis of features (n, D) and (m, D). Where D is the larger, `of_gram` costs less."""
     mean = train.mean(0)
     train, test = train - mean, test - mean
-    if train.shape[1] > len(train):
-        return of_gram(train @ train.T, test @ train.T)
     spread, axes = _main_axes(train.T @ train, float(train.square().sum(1).max()))
     axes = axes.to(train.dtype)
     return Basis(train @ axes, test @ axes, spread.to(train.dtype))

@@ -13,8 +13,8 @@ from convscope.data.protocols import PRESENT
 from convscope.data.splits import parts
 from convscope.errors import DataError
 from convscope.training.features import Features
-from convscope.training.folds import HELD_OUT, standardised
-from convscope.training.linear import STRENGTHS, Basis, Linear, fit, of_features, of_gram, penalty
+from convscope.training.folds import HELD_OUT, basis
+from convscope.training.linear import STRENGTHS, Basis, Linear, fit, penalty
 
 
 def average_precision(scores: Tensor, truth: Tensor, interpolated: bool = True) -> float | None:
@@ -69,13 +69,13 @@ def precision(
         raise DataError(f"{'no test' if train else 'no training'} picture shows any of the classes")
 
     def make() -> Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
-        basis = _basis(features, train, test, kind)
+        known = basis(features, train, test, standardise=kind == "softmax")
         targets = (truth[train] == PRESENT).double()
         targets = targets / targets.sum(1, keepdim=True)
-        tried = [_held_out(basis, targets, truth[train], kind, strength) for strength in STRENGTHS[kind]]
+        tried = [_held_out(known, targets, truth[train], kind, strength) for strength in STRENGTHS[kind]]
         best = STRENGTHS[kind][int(np.argmax(tried))]
-        made = fit(basis.train, basis.spread, targets, kind, penalty(best, kind, len(train)))
-        scores = _scores(made, basis.test, kind)
+        made = fit(known.train, known.spread, targets, kind, penalty(best, kind, len(train)))
+        scores = _scores(made, known.test, kind)
         return {"scores": scores.double().numpy(), "strength": np.array([best])}
 
     key = {"features": features.key, "train": train, "test": test, "truth": truth[[*train, *test]].tolist()}
@@ -83,12 +83,6 @@ def precision(
     scores, here = torch.from_numpy(found["scores"].copy()), truth[test]
     right = here.gather(1, scores.argmax(1, keepdim=True)) == PRESENT
     return Precision(_per_class(scores, here), 100 * float(right.double().mean()), float(found["strength"][0]))
-
-
-def _basis(features: Features, train: Sequence[int], test: Sequence[int], kind: str) -> Basis:
-    if kind == "softmax":
-        return of_features(*standardised(features.raw(train), features.raw(test)))
-    return of_gram(features.inner(train, train), features.inner(test, train))
 
 
 def _scores(made: Linear, features: Tensor, kind: str) -> Tensor:
@@ -102,13 +96,13 @@ def _per_class(scores: Tensor, truth: Tensor) -> tuple[float | None, ...]:
     return tuple(None if value is None else 100 * value for value in found)
 
 
-def _held_out(basis: Basis, targets: Tensor, truth: Tensor, kind: str, strength: float) -> float:
+def _held_out(known: Basis, targets: Tensor, truth: Tensor, kind: str, strength: float) -> float:
     """Mean average precision on parts that were left out."""
     means = []
     for part in parts([0] * len(targets), HELD_OUT):
-        spread = basis.spread * (len(part.train) / len(targets))
-        made = fit(basis.train[part.train], spread, targets[part.train], kind, penalty(strength, kind, len(part.train)))
-        found = _per_class(_scores(made, basis.train[part.test], kind), truth[part.test])
-        known = [value for value in found if value is not None]
-        means.append(sum(known) / max(len(known), 1))
+        spread = known.spread * (len(part.train) / len(targets))
+        made = fit(known.train[part.train], spread, targets[part.train], kind, penalty(strength, kind, len(part.train)))
+        found = _per_class(_scores(made, known.train[part.test], kind), truth[part.test])
+        present = [value for value in found if value is not None]
+        means.append(sum(present) / max(len(present), 1))
     return float(np.mean(means))

@@ -65,12 +65,16 @@ def test_values_and_inner_products_are_those_of_the_network(pictures: Pictures, 
         assert torch.allclose(found[layer].inner(rows, columns), unit[rows] @ unit[columns].T, atol=1e-5)
 
 
-def test_blocks_of_any_size_give_the_same_inner_products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROWS", 3)
-    monkeypatch.setattr(module, "COLUMNS", 4)
-    values = np.random.default_rng(0).normal(size=(8, 13)).astype(np.float32)
-    module._inner(values, tmp_path / "gram.npy")
-    assert np.allclose(np.load(tmp_path / "gram.npy"), values @ values.T, atol=1e-5)
+@pytest.mark.parametrize("chunk", [11, 50, 200, 100_000])
+def test_any_number_at_a_time_gives_the_same_inner_products(
+    chunk: int, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    net = network()
+    found = features(net, pictures, ["2"], Cache(tmp_path), content=content(pictures), batch_size=4)["2"]
+    assert found.gram is not None
+    maps = expected(net, pictures)["2"]
+    assert torch.allclose(torch.from_numpy(found.gram.copy()), maps @ maps.T, rtol=1e-5, atol=1e-4)
 
 
 def test_what_is_there_is_not_computed_again(

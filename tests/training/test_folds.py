@@ -12,9 +12,10 @@ from sklearn.metrics import confusion_matrix
 from convscope.cache import Cache
 from convscope.data.collection import Pictures
 from convscope.errors import DataError
+from convscope.training import features as features_module
 from convscope.training import folds as module
 from convscope.training.features import Features
-from convscope.training.folds import Measured, confused, labelled_task, measured, per_class, standardised
+from convscope.training.folds import Measured, basis, confused, labelled_task, measured, per_class, standardised
 
 NAMES = ("ant", "bee", "cat")
 
@@ -144,6 +145,21 @@ def test_inner_products_alone_give_the_same_classifier(tmp_path: Path) -> None:
     for kind in one:
         assert torch.equal(one[kind].confusion, other[kind].confusion)
         assert one[kind].strength == other[kind].strength
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_more_features_than_pictures_are_read_a_few_at_a_time(
+    standardise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The coordinates are others then, yet their inner products are those of the scaled features."""
+    monkeypatch.setattr(features_module, "CHUNK", 100)
+    known = clouds([k % 3 for k in range(20)], 47, 2.0)
+    train, test = list(range(0, 20, 2)), [1, 5, 19]
+    scaled = standardised(known.raw(train), known.raw(test)) if standardise else (known.unit(train), known.unit(test))
+    one, other = (each - scaled[0].mean(0) for each in scaled)
+    found = basis(known, train, test, standardise)
+    assert torch.allclose(found.train @ found.train.T, one @ one.T, atol=1e-4)
+    assert torch.allclose(found.test @ found.train.T, other @ one.T, atol=1e-4)
 
 
 def test_an_interruption_anywhere_loses_no_finished_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
