@@ -111,9 +111,8 @@ class Ablation:
             cells = "".join(f"{_cell(variant, measure):>15}" for measure in MEASURES)
             lines.append(f"{variant.name:{wide}}{variant.parameters:14,}{cells}")
         lines += [f"{name:{wide}}failed: {reason}" for name, reason in self.failed.items()]
-        told = (
-            f"; of {len(self.pairs)} pairs {sum(p.separated for p in self.pairs)} are told apart" if self.pairs else ""
-        )
+        apart = sum(pair.separated for pair in self.pairs)
+        told = f"; of {len(self.pairs)} pairs {apart} are told apart" if self.pairs else ""
         known = {variant.name for variant in self.variants} & set(TABLE3)
         published = ", in brackets the published of the full networks on ImageNet" if known else ""
         return "\n".join([*lines, f"errors in per cent{published}{told}"])

@@ -30,6 +30,7 @@ from convscope.data.batches import batches
 from convscope.data.collection import Pictures
 from convscope.device import resolve
 from convscope.errors import DataError
+from convscope.leftovers import scratch
 from convscope.models.network import Network
 from convscope.probe.hog import hog
 from convscope.probe.record import run
@@ -121,9 +122,7 @@ def features(
             widths = {
                 layer: max(1, CHUNK // len(pictures)) if kinds[layer] == "inner" else sizes[layer] for layer in missing
             }
-            made = _compute(
-                network, pictures, {k: (sizes[k], widths[k]) for k in missing}, Path(folder), batch_size, device
-            )
+            made = _compute(network, pictures, {k: (sizes[k], widths[k]) for k in missing}, folder, batch_size, device)
             for layer, file in made.items():
                 store.part(kinds[layer], keys[layer], partial(_keep, file, kinds[layer]))
     found = {}
@@ -136,13 +135,13 @@ def features(
 
 
 @contextmanager
-def _scratch(store: Cache) -> Iterator[str]:
+def _scratch(store: Cache) -> Iterator[Path]:
     """A folder beside the parts, gone afterwards."""
     try:
         Path(store.folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cache is {str(store.folder)!r}: {error.strerror}; expected a folder to write to") from error
-    with tempfile.TemporaryDirectory(prefix="computing-", dir=store.folder) as folder:
+    with scratch(Path(store.folder), "computing-") as folder:
         yield folder
 
 

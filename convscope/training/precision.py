@@ -60,12 +60,13 @@ def precision(
     """A classifier trained on the places `train` and measured on `test`: a softmax on standardised features, whose
     target is shared by the classes present, or support vector machines on features of length one.
 
-    truth (N, classes). The strength is chosen by cross-validation, by the mean average precision. Raises DataError
-    where no picture to train on or to test with shows a class.
+    truth (N, classes). A picture that shows none, or only difficult ones, is not trained on; tested, it counts against
+    the average precision of the others. The strength is chosen by cross-validation, by the mean average precision.
+    Raises DataError where no picture to train on or to test with shows a class.
     """
     shown = (truth == PRESENT).any(1)
-    train, test = ([place for place in places if bool(shown[place])] for places in (train, test))
-    if not train or not test:
+    train, test = [place for place in train if bool(shown[place])], list(test)
+    if not train or not bool(shown[test].any()):
         raise DataError(f"{'no test' if train else 'no training'} picture shows any of the classes")
 
     def make() -> Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
@@ -81,7 +82,7 @@ def precision(
     key = {"features": features.key, "train": train, "test": test, "truth": truth[[*train, *test]].tolist()}
     found = store.arrays("precision", {**key, "classifier": kind, "convscope": version("convscope")}, make)
     scores, here = torch.from_numpy(found["scores"].copy()), truth[test]
-    right = here.gather(1, scores.argmax(1, keepdim=True)) == PRESENT
+    right = (here.gather(1, scores.argmax(1, keepdim=True)) == PRESENT)[shown[test]]
     return Precision(_per_class(scores, here), 100 * float(right.double().mean()), float(found["strength"][0]))
 
 
