@@ -1,11 +1,14 @@
 """Accuracy of linear classifiers, layer by layer, beside what was published (METHODS TB7)."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from convscope.experiments.linear_probe import Probed
 from convscope.figures.grid import FAINT, TEXT, canvas, chart, heading
 from convscope.models.network import Network
+from convscope.training.features import HOG
 
 COLOURS = {"svm": "#f0a65a", "softmax": "#6fb3c8"}
 WORDS = {"svm": "support vector machines", "softmax": "softmax"}
@@ -47,12 +50,15 @@ def linear_probe(network: Network, found: Probed) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, kind: str, rows: list[dict[str, float]], shift: float) -> bool:
+def _draw(axes: Axes, kind: str, rows: list[dict[str, Any]], shift: float) -> bool:
     """The points of one classifier; whether there are published ones."""
     places = [number + shift for number in range(len(rows))]
     values = [row["value"] for row in rows]
     bars = [row["std"] or 0.0 for row in rows]
-    axes.errorbar(places, values, bars, color=COLOURS[kind], linewidth=1.2, marker="o", markersize=4, capsize=2)
+    joined = [(place, row["value"]) for place, row in zip(places, rows, strict=True) if row["layer"] != HOG]
+    if joined:
+        axes.plot(*zip(*joined, strict=True), color=COLOURS[kind], linewidth=1.2)
+    axes.errorbar(places, values, bars, color=COLOURS[kind], fmt="o", elinewidth=1.2, markersize=4, capsize=2)
     known = [(place, row["reference"]) for place, row in zip(places, rows, strict=True) if "reference" in row]
     if known:
         axes.plot(

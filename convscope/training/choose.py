@@ -64,6 +64,10 @@ def labelled(pictures: Pictures, exclude: Exclude = ()) -> Pictures:
 
     Raises DataError for pictures without classes, and for a label that none of them has; ArgumentError as `included`.
     """
+    if pictures.truth is not None:
+        raise DataError(
+            f"pictures of {pictures.name} may show several classes: expected one each, or `transfer` with test"
+        )
     if pictures.labels is None or pictures.classes is None:
         raise DataError(f"{pictures.name} has no classes: expected class folders or a labelled data set")
     if beyond := [label for label in pictures.labels if label >= len(pictures.classes)]:

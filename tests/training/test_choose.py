@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from convscope.data.collection import Pictures
@@ -39,6 +40,8 @@ def test_errors(toy: Callable[..., Pictures]) -> None:
         labelled(toy(3), ["class0", "class1", "class2"])
     with pytest.raises(DataError, match="no classes"):
         labelled(Pictures("some", [b""]))
+    with pytest.raises(DataError, match="pictures of some may show several classes"):
+        labelled(Pictures("some", [b""], classes=["ant", "bee"], truth=np.ones((1, 2), np.int8)))
     for nowhere in (Path("nowhere"), "nowhere.csv", "class7/000.png"):
         with pytest.raises(ArgumentError, match="no such file"):
             labelled(toy(3), [nowhere])
