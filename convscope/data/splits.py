@@ -25,8 +25,10 @@ def per_class(
     seed: int = 0,
     *,
     classes: Sequence[str] | None = None,
+    tested: bool = True,
 ) -> Split:
-    """`train` pictures of every class for training, up to `test_cap` of its others for testing (None: all of them).
+    """`train` pictures of every class for training, up to `test_cap` of its others for testing (None: all of them;
+    none, and none needed, where they are not `tested`, there being others).
 
     What is drawn depends on nothing but the seed and, of a picture, its label and its place among those of its class
     (by sorted path, from a folder). A smaller `train` draws a part of what a larger one draws, and as far as the cap
@@ -47,15 +49,15 @@ def per_class(
         raise DataError(f"picture {members[min(members)][0]} has no class (label {min(members)})")
     split = Split([], [])
     for label, places in sorted(members.items()):
-        if len(places) <= train:
+        if len(places) < train + tested:
             name = repr(classes[label]) if classes is not None and label < len(classes) else label
-            raise DataError(
-                f"class {name} has {len(places)} pictures, need {train + 1}: {train} for training, 1 for testing"
-            )
+            need = f"{train + 1}: {train} for training, 1 for testing" if tested else f"{train} for training"
+            raise DataError(f"class {name} has {len(places)} pictures, need {need}")
         order = [places[rank] for rank in _shuffled(len(places), f"{seed} {label}")]
         split.train.extend(order[:train])
         # Tested from the far end, so that curves over `train` (F9) keep their test pictures.
-        split.test.extend(order[train if test_cap is None else max(train, len(order) - test_cap) :])
+        if tested:
+            split.test.extend(order[train if test_cap is None else max(train, len(order) - test_cap) :])
     return Split(sorted(split.train), sorted(split.test))
 
 
@@ -67,13 +69,15 @@ def folds(
     seed: int = 0,
     *,
     classes: Sequence[str] | None = None,
+    tested: bool = True,
 ) -> list[Split]:
     """`count` draws of `per_class`, one after another (E0). Other seeds draw others, and the first of seed 0 is the
     split of that seed.
     """
     if count < 1:
         raise ArgumentError("folds", count, "expected at least 1")
-    return [per_class(labels, train, test_cap, seed * count + k, classes=classes) for k in range(count)]
+    seeds = range(seed * count, (seed + 1) * count)
+    return [per_class(labels, train, test_cap, each, classes=classes, tested=tested) for each in seeds]
 
 
 def table(splits: Sequence[Split]) -> dict[str, Tensor]:

@@ -222,7 +222,7 @@ def _pictures(source: Any, validation: Any, per_class: int | None, seed: int) ->
     else:
         training, held_out = choose(source, validation=validation)
         if per_class is not None:
-            split = split_per_class(training.labels or [], per_class, 1, seed, classes=training.classes)
+            split = split_per_class(training.labels or [], per_class, seed=seed, classes=training.classes, tested=False)
             training = training.subset(split.train)
     assert held_out is not None
     return training, held_out

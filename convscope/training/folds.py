@@ -61,12 +61,16 @@ class Task:
     def folds(self, train: int, count: int = 5, test_cap: int | None = 50, seed: int = 0) -> list[Split]:
         """Draws of `train` pictures of each class, and up to `test_cap` of the others, as places in the source; of
         what could be read so far. Where there are pictures for tests only, every fold tests those. Raises DataError
-        for a class that is too small.
+        for a class that is too small, or that none of those shows.
         """
         able = [k for k, place in enumerate(self.places) if place not in self.pictures.skipped]
         apart = [self.places[k] for k in able if self.tested is not None and self.places[k] >= self.tested]
         able = [k for k in able if self.tested is None or self.places[k] < self.tested]
-        drawn = folds([self.labels[k] for k in able], train, count, test_cap, seed, classes=self.classes)
+        if self.tested is not None and (missing := set(self.labels) - {self.label_of[place] for place in apart}):
+            name = self.classes[min(missing)]
+            raise DataError(f"class {name!r} has 0 pictures to test on that can be read, need 1 or more")
+        labels = [self.labels[k] for k in able]
+        drawn = folds(labels, train, count, test_cap, seed, classes=self.classes, tested=self.tested is None)
         names = [self.places[k] for k in able]
         return [Split([names[k] for k in one.train], apart or [names[k] for k in one.test]) for one in drawn]
 

@@ -28,6 +28,15 @@ def test_disjoint_ascending_and_the_same_again(train: int, cap: int, seed: int) 
     assert split == per_class(LABELS, train, cap, seed)
 
 
+def test_nothing_need_be_left_where_others_are_tested() -> None:
+    split = per_class(LABELS, 31, tested=False)
+    assert count(split.train, 2) == 31
+    assert not split.test
+    assert per_class(LABELS, 30, tested=False).train == per_class(LABELS, 30).train
+    with pytest.raises(DataError, match="class 2 has 31 pictures, need 32 for training"):
+        per_class(LABELS, 32, tested=False)
+
+
 def test_seeds_and_classes_differ() -> None:
     assert per_class(LABELS, 20, seed=0) != per_class(LABELS, 20, seed=1)
     first, second = (per_class([0] * 40 + [1] * 40, 20).train[start : start + 20] for start in (0, 20))

@@ -188,6 +188,8 @@ def test_pictures_to_measure_on_may_be_given(tmp_path: Path) -> None:
     half = everything.subset(range(900)), everything.subset(range(900, len(everything)))
     found = run(tmp_path, images=half[0], validation=half[1], variants=[NARROW], per_class=4)
     assert (found.trained_on, found.measured_on) == (40, 897)
+    few = half[0].subset([half[0].labels.index(label) for label in range(10)] if half[0].labels else [])
+    assert module._pictures(few, half[1], 1, 0)[0].labels == list(range(10))
 
 
 def test_too_few_pictures_of_a_class_are_named(tmp_path: Path) -> None:

@@ -146,6 +146,12 @@ def test_pictures_that_show_several_classes_are_measured_by_average_precision() 
 def test_other_pictures_to_test_on_are_tested_in_every_fold() -> None:
     found = transfer(network(), pictures(), test=pictures(5), train=[2], folds=2, layer="3", hog=False)
     assert found.curves["3 + softmax"][2].confusion.sum((1, 2)).tolist() == [15, 15]
+    every = transfer(network(), pictures(), test=pictures(5), train=[12], folds=1, layer="3", hog=False)
+    assert every.arrays["12.train"].shape == (1, 36)
+    broken = pictures(1)
+    broken._items = [*broken._items[:2], b"words"]
+    with pytest.raises(DataError, match="class 'blue' has 0 pictures to test on that can be read"):
+        transfer(network(), pictures(), test=broken, train=[2], folds=1, layer="3", hog=False)
 
 
 def test_what_is_excluded_is_neither_trained_on_nor_tested() -> None:
