@@ -10,7 +10,7 @@ set -eu
 
 alike() {
     convscope ablate "$DATA/tiny-imagenet-100/train" --validation "$DATA/tiny-imagenet-100/val" --side 64 --width 0.25 \
-        --units 0.125 --per-class 100 --recipe scaled --epochs 12 --settings batch_size=16 --settings lr=0.01 \
+        --units 0.125 --recipe scaled --epochs 8 --settings batch_size=16 --settings lr=0.01 \
         --settings dropout=0.3 --sample 5000 --cache cache --device cpu "$@"
 }
 
