@@ -13,6 +13,7 @@ from statistics import median
 import numpy as np
 import torch
 import torchvision
+from noise import Noise
 from resident import peaks, resident
 from torch import nn
 
@@ -24,19 +25,6 @@ from convscope.models.network import Network
 
 PICTURES = {"alexnet": 256, "resnet18": 96, "vgg16": 32}
 BATCH, KNOWN, EACH = 32, 200, 12  # pictures at a time; concepts; of them in a picture
-
-
-class Noise:
-    """Small synthetic pictures, made when asked for."""
-
-    def __init__(self, count: int, side: int) -> None:
-        self.count, self.side = count, side
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return torch.rand(3, self.side, self.side, generator=torch.Generator().manual_seed(index))
 
 
 def concepts(count: int, side: int, known: int = KNOWN) -> Concepts:

@@ -9,6 +9,7 @@ import tempfile
 import time
 
 import torch
+from noise import Noise
 from resident import resident
 
 from convscope.data.collection import Pictures
@@ -19,18 +20,15 @@ from convscope.models.variants import build
 LAYER = "relu1"
 
 
-class Tinted:
-    """Small pictures of noise, their tint that of their class."""
+class Tinted(Noise):
+    """Noise whose tint is that of its class."""
 
     def __init__(self, count: int, classes: int) -> None:
-        self.count, self.tints = count, torch.rand(classes, 3, 1, 1, generator=torch.Generator().manual_seed(0))
-
-    def __len__(self) -> int:
-        return self.count
+        super().__init__(count, 224)
+        self.tints = torch.rand(classes, 3, 1, 1, generator=torch.Generator().manual_seed(0))
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        noise = torch.rand(3, 224, 224, generator=torch.Generator().manual_seed(index))
-        return (noise + self.tints[index % len(self.tints)]) / 2
+        return (super().__getitem__(index) + self.tints[index % len(self.tints)]) / 2
 
 
 def probed(count: int, classes: int, folder: str) -> None:

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 import torchvision
+from noise import Noise
 from resident import peaks, resident
 from torch import nn
 
@@ -82,24 +83,11 @@ def ratios(rounds: int) -> None:
         print(f"{start} {ours:7.3f} {limit:7.2f} {all_of_it:7.3f}", flush=True)
 
 
-class Noise:
-    """Small synthetic pictures, made when asked for."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(index))
-
-
 def peak(count: int) -> None:
     """Scan `count` pictures and print this process's peak memory in MiB."""
     module = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 128, 3, stride=2), nn.ReLU())
     network = Network(module, input_size=(3, 32, 32))
-    scan(network, Noise(count), batch_size=BATCH, device="cpu")
+    scan(network, Noise(count, 32), batch_size=BATCH, device="cpu")
     print(resident())
 
 

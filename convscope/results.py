@@ -72,6 +72,12 @@ class Result:
     convscope: str = field(default_factory=lambda: version("convscope"))
 
 
+def shown(value: float, deviation: float | None = None, published: float | None = None) -> str:
+    """A number ± its deviation, as a table shows it, and what was published in brackets."""
+    own = f"{value:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
+    return own if published is None else f"{own} ({published:.1f})"
+
+
 def against(value: float, reference: float | None) -> dict[str, float]:
     """The columns of a row that set `value` beside a published number, where there is one."""
     return (

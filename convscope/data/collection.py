@@ -43,11 +43,12 @@ class Pictures:
         truth: NDArray[np.int8] | None = None,
         skip_bad: bool = True,
         empty: Sequence[str] = (),
+        joint: bool = False,
     ) -> None:
         self.name, self._items, self.skip_bad, self.empty = name, items, skip_bad, tuple(empty)
         self.paths = list(paths) if paths is not None else [f"{name}[{i}]" for i in range(len(items))]
         self.classes = tuple(classes) if classes is not None else None
-        self.truth, self.joint = truth, False
+        self.truth, self.joint = truth, joint
         self.skipped: dict[int, str] = {}
         self._labels = list(labels) if labels is not None else None
         first = _first(items)
@@ -139,7 +140,7 @@ class Pictures:
                 f"pictures of {several.name} may show several classes, those of {one.name} one: expected both alike"
             )
         both = self._items, other._items
-        found = Pictures(
+        return Pictures(
             f"{self.name} and {other.name}",
             [*both[0], *both[1]] if all(isinstance(each, list) for each in both) else _Both(*both),
             paths=[*(f"first/{path}" for path in self.paths), *(f"second/{path}" for path in other.paths)],
@@ -148,9 +149,8 @@ class Pictures:
             truth=None if self.truth is None or other.truth is None else np.concatenate([self.truth, other.truth]),
             skip_bad=self.skip_bad,
             empty=[name for name in self.empty if name in other.empty],
+            joint=True,
         )
-        found.joint = True
-        return found
 
     def require_same_classes(self, other: "Pictures") -> None:
         """Raises DataError, naming a class, unless `other` has the same classes in the same order."""

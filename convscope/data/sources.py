@@ -78,7 +78,8 @@ def _folder(root: Path, name: str, skip_bad: bool) -> Pictures:
     first = [path.split("/", 1)[0] if "/" in path else None for path, _ in found]
     number = {folder: k for k, folder in enumerate(sorted({folder for folder in first if folder is not None}))}
     listed = {path for path, _ in found} | set(number)
-    empty = sorted(each.name for each in root.iterdir() if _is_folder(each) and each.name not in listed)
+    others = (each for each in root.iterdir() if each.name not in listed) if number else ()
+    empty = sorted(each.name for each in others if not each.name.startswith(".") and each.is_dir())
     return Pictures(
         name,
         [item if isinstance(item, PictureError) else root / path for path, item in found],
@@ -86,12 +87,8 @@ def _folder(root: Path, name: str, skip_bad: bool) -> Pictures:
         labels=[number[folder] if folder is not None else NO_CLASS for folder in first] if number else None,
         classes=[_printable(folder) for folder in number] if number else None,
         skip_bad=skip_bad,
-        empty=[_printable(folder) for folder in empty] if number else (),
+        empty=[_printable(folder) for folder in empty],
     )
-
-
-def _is_folder(place: Path) -> bool:
-    return not place.name.startswith(".") and place.is_dir()
 
 
 def _digits() -> Pictures:

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from convscope.cache import Cache
 from convscope.data.collection import Pictures
-from convscope.data.sources import images as open_images
 from convscope.data.splits import per_class as split_per_class
 from convscope.device import resolve
 from convscope.errors import ArgumentError, TrainingError
@@ -28,8 +27,8 @@ from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.models.variants import VARIANTS, build
 from convscope.parameters import Folder, Images
-from convscope.results import against
-from convscope.training.choose import choose, complete
+from convscope.results import against, shown
+from convscope.training.choose import choose
 from convscope.training.compare import Pair, compared, spread
 from convscope.training.evaluate import evaluate, hits
 from convscope.training.published import TABLE3
@@ -87,7 +86,7 @@ class Ablation:
     def _measured(self) -> Iterator[dict[str, Any]]:
         for variant in self.variants:
             yield _row(variant.name, "parameters") | {"seeds": len(variant.seeds), "value": variant.parameters}
-            published = dict(zip(MEASURES, TABLE3.get(variant.name, ()), strict=False))
+            published = _published(variant.name)
             for measure, values in variant.errors.items():
                 apart = stdev(values) if len(values) > 1 else None
                 numbers = against(fmean(values), published.get(measure))
@@ -120,10 +119,13 @@ class Ablation:
 
 def _cell(variant: Variant, measure: str) -> str:
     """An error, and the published one."""
-    if measure not in variant.errors:
-        return ""
-    published = dict(zip(MEASURES, TABLE3.get(variant.name, ()), strict=False)).get(measure)
-    return f"{fmean(variant.errors[measure]):.1f}" + ("" if published is None else f" ({published:.1f})")
+    values = variant.errors.get(measure)
+    return "" if values is None else shown(fmean(values), None, _published(variant.name).get(measure))
+
+
+def _published(name: str) -> dict[str, float]:
+    """The errors of the full variant on ImageNet, by measure (TB3); of others nothing."""
+    return dict(zip(MEASURES, TABLE3.get(name, ()), strict=False))
 
 
 def _row(variant: str, measure: str) -> dict[str, Any]:
@@ -214,7 +216,6 @@ def _planned(
 
 def _pictures(source: Any, validation: Any, per_class: int | None, seed: int) -> tuple[Pictures, Pictures]:
     """To train on, and to measure on: `validation`, or up to 50 of every class that `per_class` leaves."""
-    source = complete(open_images(source))
     if validation is None:
         if per_class is None:
             raise ArgumentError("validation", None, "expected pictures to measure on, or per_class to leave some")

@@ -18,9 +18,9 @@ from convscope.data.splits import Split, table
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
 from convscope.parameters import Folder, Images
-from convscope.results import against
+from convscope.results import against, shown
 from convscope.training.features import features, kept
-from convscope.training.folds import Measured, explained, labelled_task, measured, shown
+from convscope.training.folds import Measured, explained, labelled_task, measured
 from convscope.training.linear import STRENGTHS
 from convscope.training.published import LAYERWISE
 
@@ -79,7 +79,8 @@ class Probed:
         wide = max(12, *(len(layer) + 2 for layer in self.sizes))
         lines = ["".join([f"{'layer':<{wide}}{'features':>10}", *(f"{kind:>20}" for kind in kinds)])]
         for layer, size in self.sizes.items():
-            cells = [shown(self.measured[layer, kind], published.get((layer, kind))) for kind in kinds]
+            known = ((self.measured[layer, kind], published.get((layer, kind))) for kind in kinds)
+            cells = [shown(found.mean, found.std, reference) for found, reference in known]
             lines.append("".join([f"{layer:<{wide}}{size:>10,}", *(f"{cell:>20}" for cell in cells)]))
         lines.append(explained(len(self.classes), next(iter(self.measured.values()))))
         lines += ["in brackets: published, another network"] if published else []

@@ -23,10 +23,10 @@ from convscope.data.splits import Split, table
 from convscope.errors import ArgumentError, NetworkError
 from convscope.models.network import Network
 from convscope.parameters import Folder, Images
-from convscope.results import against
+from convscope.results import against, shown
 from convscope.training.choose import included
 from convscope.training.features import HOG, features, kept
-from convscope.training.folds import Measured, explained, labelled_task, measured, shown
+from convscope.training.folds import Measured, explained, labelled_task, measured
 from convscope.training.precision import Precision, precision
 from convscope.training.published import OURS, SCRATCH, TABLES, VOC2012, VOC2012_MEAN
 from convscope.training.scratch import Scratch, architecture_of
@@ -150,9 +150,11 @@ class Transfer:
         """The table, what was published below; with how few pictures the features do as well as others."""
         if self.precision:
             return "\n".join([*self._precision_table(), *self.notes])
-        lines = {who: {n: shown(found) for n, found in curve.items()} for who, curve in self.curves.items()}
+        lines = {
+            who: {n: shown(found.mean, found.std) for n, found in curve.items()} for who, curve in self.curves.items()
+        }
         for who, known in self.published.items():
-            lines[f"{who} (published)"] = {n: _published(*numbers) for n, numbers in known.items()}
+            lines[f"{who} (published)"] = {n: shown(*numbers) for n, numbers in known.items()}
         counts = sorted({n for line in lines.values() for n in line})
         wide = max(24, *(len(who) + 2 for who in lines))
         table = [f"{'pictures of a class':<{wide}}" + "".join(f"{n:>13}" for n in counts)]
@@ -179,10 +181,6 @@ class Transfer:
         yield line("likeliest is present, %", [each.accuracy for each in found])
         if known:
             yield "published: another network, trained on train and val, measured on test"
-
-
-def _published(value: float, deviation: float | None) -> str:
-    return f"{value:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
 def crossing(who: str, curve: Mapping[int, float], other: str, others: Mapping[int, float]) -> Crossing:

@@ -27,12 +27,10 @@ def choose(
 
     Raises:
         ArgumentError: both `validation` and `per_class`; a file of exclusions that does not exist.
-        DataError: pictures without classes, labels beyond them, too few of a class, or other classes in `validation`.
+        DataError: pictures without classes, labels beyond them, too few of a class or none; other classes in
+            `validation`.
     """
-    everything = images(source)
-    if per_class is not None:
-        complete(everything, per_class + 1, exclude)
-    pictures = labelled(everything, exclude)
+    pictures = labelled(complete(images(source), 1 if per_class is None else per_class + 1, exclude), exclude)
     if per_class is not None:
         if validation is not None:
             raise ArgumentError("validation", validation, "with per_class the rest of the pictures validates")

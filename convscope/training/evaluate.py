@@ -18,7 +18,7 @@ from convscope.device import resolve
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.progress import progress, silenced
-from convscope.training.choose import Exclude, choose, entries
+from convscope.training.choose import Exclude, choose, entries, labelled
 
 CROPS = {"centre": 1, "ten": 10}
 CENTRE = 4  # the place of the centre crop among the ten
@@ -130,12 +130,14 @@ def evaluate(
     if crops not in CROPS:
         raise ArgumentError("crops", crops, f"expected one of {', '.join(CROPS)}")
     source = images(pictures)
-    if missing := [name for name in source.empty if name not in entries(exclude)]:
-        warnings.warn(f"{source.name} has no pictures of {', '.join(missing)}: left out", stacklevel=2)
-    everything, held_out = choose(
-        source, exclude=exclude, per_class=per_class, test_cap=test_cap, split_seed=split_seed
-    )
-    chosen = everything if held_out is None else held_out
+    if per_class is not None:
+        rest = choose(source, exclude=exclude, per_class=per_class, test_cap=test_cap, split_seed=split_seed)[1]
+        assert rest is not None
+        chosen = rest
+    else:  # a network may be measured on some of its classes
+        chosen = labelled(source, exclude)
+        if missing := sorted(set(source.empty) - entries(exclude)):
+            warnings.warn(f"{source.name} has no pictures of {', '.join(missing)}: left out", stacklevel=2)
     classes, targets = _targets(members, chosen)
     with silenced(quiet):
         tables = [_probabilities(net, chosen, crops, batch_size, device, dtype) for net in members]

@@ -119,15 +119,16 @@ def features(
     missing = [layer for layer in layers if not store.place(kinds[layer], keys[layer]).is_dir()]
     if missing:
         with _scratch(store) as folder:
-            widths = {
-                layer: max(1, CHUNK // len(pictures)) if kinds[layer] == "inner" else sizes[layer] for layer in missing
-            }
-            made = _compute(network, pictures, {k: (sizes[k], widths[k]) for k in missing}, folder, batch_size, device)
+            few = max(1, CHUNK // len(pictures))
+            shapes = {k: (sizes[k], min(few, sizes[k]) if kinds[k] == "inner" else sizes[k]) for k in missing}
+            made = _compute(network, pictures, shapes, folder, batch_size, device)
             for layer, file in made.items():
                 store.part(kinds[layer], keys[layer], partial(_keep, file, kinds[layer]))
     found = {}
     for layer in layers:
         arrays = store.arrays(kinds[layer], keys[layer], dict)
+        if "values" in arrays:
+            arrays["values"] = arrays["values"].reshape(len(pictures), -1)
         found[layer] = Features(sizes[layer], keys[layer], **arrays)
         for place in np.flatnonzero(~found[layer].read).tolist():
             pictures.skipped.setdefault(place, "cannot be read")
@@ -182,13 +183,13 @@ def _compute(
 ) -> dict[str, Path]:
     """A folder of its own for every layer, with `values.npy` and `read.npy` in it.
 
-    `sizes`: numbers a picture, and how many of these columns lie together: values are (N, size), or, where that is
-    fewer, (parts, N, columns) with zeros at the end.
+    `sizes`: numbers a picture, and how many of these columns lie together: values are (parts, N, columns), with zeros
+    at the end.
     """
     files = {layer: folder / str(number) for number, layer in enumerate(sizes)}
     for layer, (size, width) in sizes.items():
         files[layer].mkdir()
-        shape = (len(pictures), size) if size <= width else (math.ceil(size / width), len(pictures), width)
+        shape = math.ceil(size / width), len(pictures), width
         np.lib.format.open_memmap(files[layer] / "values.npy", "w+", np.float32, shape)
     module, where, read = network.working(device), resolve(device), np.zeros(len(pictures), bool)
     reducers = {layer: lambda maps: maps.float().flatten(1).cpu() for layer in sizes if layer != HOG}
@@ -215,7 +216,7 @@ def _write(file: Path, rows: NDArray[np.int64], made: Floats) -> None:
     """Values of some pictures into their file, mapped no longer than that takes: what is mapped counts as memory."""
     parts = np.load(file, mmap_mode="r+")
     width = parts.shape[-1]
-    for number, part in enumerate(parts if parts.ndim == 3 else parts[None]):
+    for number, part in enumerate(parts):
         columns = made[:, number * width : (number + 1) * width]
         part[rows, : columns.shape[1]] = columns
 
@@ -231,16 +232,16 @@ def _keep(made: Path, kind: str, part: Path) -> None:
 
 def _inner(values: Path, file: Path) -> None:
     """Inner products of N pictures, (N, N), to a file, as many of its rows at a time as `CHUNK` allows."""
-    *parts, count, _ = np.load(values, mmap_mode="r").shape
+    parts, count, _ = np.load(values, mmap_mode="r").shape
     gram = np.lib.format.open_memmap(file, "w+", np.float32, (count, count))
     height = max(1, CHUNK // count)
-    tops, numbers = range(0, count, height), range(parts[0]) if parts else [...]
-    with progress(len(tops) * len(numbers), "inner products") as advance:
+    tops = range(0, count, height)
+    with progress(len(tops) * parts, "inner products") as advance:
         for top in tops:
             end = min(top + height, count)
             block = torch.zeros(end - top, end)
-            for number in numbers:
-                part = torch.from_numpy(np.array(np.load(values, mmap_mode="r")[number][:end]))
+            for number in range(parts):
+                part = torch.from_numpy(np.array(np.load(values, mmap_mode="r")[number, :end]))
                 block.addmm_(part[top:], part.T)
                 advance(1)
             gram[top:end, :end] = block

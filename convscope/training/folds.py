@@ -139,12 +139,6 @@ class Measured:
         return 100 * right / int(self.confusion.sum())
 
 
-def shown(found: Measured, published: float | None = None) -> str:
-    """Accuracy ± its deviation, as a table shows it, and what was published in brackets."""
-    own = f"{found.mean:.1f}" + ("" if found.std is None else f" ± {found.std:.1f}")
-    return own if published is None else f"{own} ({published:.1f})"
-
-
 def explained(classes: int, found: Measured) -> str:
     """What the numbers of such a table are."""
     folds = "" if found.std is None else f" ± deviation between {len(found.confusion)} folds"

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from convscope.data.collection import Pictures
-from convscope.data.sources import images
 from convscope.device import seeded
 from convscope.errors import ArgumentError
 from convscope.files import put
@@ -26,7 +25,7 @@ from convscope.models.network import Network, save
 from convscope.models.variants import STUDENTS, VARIANTS, ZFNET128, build
 from convscope.models.zfnet import Chain, initialise
 from convscope.progress import silenced
-from convscope.training.choose import Exclude, choose, complete
+from convscope.training.choose import Exclude, choose
 from convscope.training.evaluate import Evaluation, evaluate
 from convscope.training.recipe import LIGHTNING, SNAPSHOTS, Recipe, named
 from convscope.training.weights import carry_over
@@ -116,7 +115,7 @@ def train(
     shape, chosen, flags = _settings(architecture, recipe, settings)
     with silenced(quiet), seeded(chosen.seed):
         training, held_out = choose(
-            complete(images(pictures), exclude=exclude),
+            pictures,
             validation=validation,
             exclude=exclude,
             per_class=per_class,

@@ -202,7 +202,7 @@ def test_too_few_pictures_of_a_class_are_named(tmp_path: Path) -> None:
 def test_labels_with_a_gap_are_refused(tmp_path: Path) -> None:
     digits = images("digits")
     digits.labels = [0 if label == 3 else label for label in digits.labels or []]
-    with pytest.raises(DataError, match=r"class '3' of digits has 0 pictures, need 1 or more"):
+    with pytest.raises(DataError, match=r"class '3' of digits has 0 pictures, need 7 or more"):
         run(tmp_path, images=digits)
 
 
