@@ -18,8 +18,8 @@ from resident import peaks, resident
 from torch import nn
 
 from convscope.data.batches import batches
-from convscope.data.collection import Pictures
 from convscope.data.concepts import Concept, Concepts, Mark, Marks
+from convscope.data.picture_set import Pictures
 from convscope.experiments.dissect import dissect
 from convscope.models.network import Network
 

@@ -12,7 +12,7 @@ import torch
 from noise import Noise
 from resident import resident
 
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.experiments.linear_probe import linear_probe
 from convscope.models.network import Network
 from convscope.models.variants import build

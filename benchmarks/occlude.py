@@ -25,13 +25,13 @@ import torch
 from resident import resident
 
 from convscope.data.sources import images
+from convscope.disk.results import write_csv
 from convscope.experiments.occlude import occlude
 from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.models.occluder import Approach, Occluder
-from convscope.probe.boxes import multiplications
-from convscope.probe.occluders import grid, rank_correlation
-from convscope.results import write_csv
+from convscope.probe.windows.changed_boxes import multiplications
+from convscope.probe.windows.occluder_grid import grid, rank_correlation
 
 LIMITS = {  # what must hold, what is aimed at
     "vgg16": (7.5, 9.0),

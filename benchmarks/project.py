@@ -18,7 +18,7 @@ from convscope.atlases.scan import scan
 from convscope.data.sources import images
 from convscope.models.catalog import load
 from convscope.models.network import Network
-from convscope.probe.reverse import Reverse, Units
+from convscope.probe.projection import Reverse, Units
 
 LIMITS = {"features.6": (15, 30), "features.10": (7, 15)}  # what must hold, what is aimed at
 CALLS = 12  # of Captum a round

@@ -23,9 +23,9 @@ from convscope.atlases.build import scan_units
 from convscope.atlases.checkpoints import Spans
 from convscope.atlases.scan import UNIT, Scanner, chosen_layers, scan
 from convscope.data.batches import batches
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.models.network import Network
-from convscope.probe import record
+from convscope.probe.trace import record
 
 LIMITS = {"alexnet": 1.15, "vgg16": 1.15, "resnet18": 1.15, "squeezenet1_1": 1.3}
 PICTURES = {"alexnet": 512, "vgg16": 64, "resnet18": 128, "squeezenet1_1": 128}

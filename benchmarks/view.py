@@ -27,7 +27,7 @@ import pyarrow as pa
 from convscope.atlases.build import atlas as build
 from convscope.atlases.store import CHANNELS, GROUP, PICTURES, TOP, Atlas, put_table
 from convscope.data.sources import images
-from convscope.files import put
+from convscope.disk.atomic import put
 from convscope.models.catalog import load
 from convscope.pictures import encode
 

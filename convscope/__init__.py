@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from convscope.training.decoders import train_decoders
     from convscope.training.evaluate import evaluate
     from convscope.training.recipe import Recipe
-    from convscope.training.run import train
+    from convscope.training.train import train
     from convscope.web.site import report
 
 __all__ = [
@@ -103,7 +103,7 @@ _HOMES = {  # where each public name lives; tests/test_exports.py holds this to 
     "redundancy": "experiments.redundancy",
     "report": "web.site",
     "scan": "atlases.scan",
-    "train": "training.run",
+    "train": "training.train",
     "train_decoders": "training.decoders",
     "transfer": "experiments.transfer",
 }

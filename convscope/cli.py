@@ -14,7 +14,7 @@ import typer
 
 from convscope.commands.atlases import atlas, demo, figure2, report, view
 from convscope.commands.experiments import add
-from convscope.commands.looking import layers, overlap, schematics
+from convscope.commands.inspect import layers, overlap, schematics
 from convscope.commands.shared import say
 from convscope.commands.training import evaluate, train
 from convscope.errors import ConvscopeError

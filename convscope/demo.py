@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from convscope.errors import AtlasError
-from convscope.perform import perform
+from convscope.runner import perform
 
 SIGN = "gallery/stop_sign/image_0009.jpg"
 FIVE = [
@@ -55,7 +55,7 @@ def demo(folder: Path = Path("demo")) -> Path:
     from convscope.atlases.build import atlas
     from convscope.data.sources import images
     from convscope.models.catalog import load
-    from convscope.training.run import train
+    from convscope.training.train import train
     from convscope.web.site import report
 
     network, gallery = load("zfnet128"), images("gallery")

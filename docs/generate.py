@@ -40,8 +40,8 @@ from convscope import (
 )
 from convscope.cli import app
 from convscope.commands.experiments import command as complete
-from convscope.data.canvas import SIDE
-from convscope.data.drawn import draw
+from convscope.data.drawn.canvas import SIDE
+from convscope.data.drawn.scenes import draw
 from convscope.demo import FEW, FIVE, SEEN, SMALLER
 from convscope.experiments import EXPERIMENTS
 from convscope.figures.ablate import ablate as draw_ablation
@@ -62,7 +62,7 @@ from convscope.figures.project import project as draw_projection
 from convscope.figures.redundancy import redundancy as draw_redundancy
 from convscope.figures.schematics import schematics
 from convscope.figures.transfer import transfer as draw_transfer
-from convscope.probe.record import run
+from convscope.probe.trace.record import run
 
 DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the picture: legs and handles

@@ -8,7 +8,7 @@ import pytest
 from convscope.experiments import EXPERIMENTS
 from convscope.models.network import Network
 from convscope.parameters import Field, Images, Pictures, fields
-from convscope.perform import experiment, question
+from convscope.runner import experiment, question
 
 
 def sample(

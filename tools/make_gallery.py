@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.data.preprocess import margin
 from convscope.data.sources import images
 from convscope.data.splits import per_class

@@ -1,0 +1,1 @@
+"""Passes over pictures: the streaming scan, the atlas on disk, its build."""

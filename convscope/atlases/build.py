@@ -21,19 +21,19 @@ from typing import Any, overload
 import numpy as np
 import torch
 
+from convscope.atlases.channel_statistics import Leaders, Statistics, Tally
 from convscope.atlases.checkpoints import Known, Spans
 from convscope.atlases.scan import UNIT, Scanner, Score, chosen_layers, require_enough
 from convscope.atlases.store import BUILDING, MANIFEST, Atlas, Info, Skipped, open_atlas
-from convscope.atlases.tables import Tables
-from convscope.atlases.tally import Leaders, Statistics, Tally
-from convscope.data.collection import Pictures
+from convscope.atlases.table_builder import Tables
+from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
 from convscope.device import resolve
+from convscope.disk.atomic import put
 from convscope.errors import ArgumentError, AtlasError, PictureError
-from convscope.files import put
 from convscope.models.network import Layer, Network
+from convscope.probe.projection import Reverse, Start
 from convscope.probe.rectify import LRN, Rule
-from convscope.probe.reverse import Reverse, Start
 from convscope.progress import progress
 
 PLAN = "plan.json"

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from convscope.atlases.tally import Tally
-from convscope.files import put
+from convscope.atlases.channel_statistics import Tally
+from convscope.disk.atomic import put
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convscope.atlases.tally import Leaders, unkey
+from convscope.atlases.channel_statistics import Leaders, unkey
 from convscope.data.batches import batches
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
 from convscope.device import autocast, resolve
 from convscope.errors import ArgumentError, DataError, LayerError, NetworkError
 from convscope.models.network import Layer, Network
-from convscope.probe import record
+from convscope.probe.trace import record
 from convscope.progress import Advance, progress
 
 UNIT = 512  # pictures per unit of work: a few seconds of a large network on two cores

@@ -23,11 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from convscope.disk.atomic import put
 from convscope.errors import ArgumentError, AtlasError, LayerError, UnitError
-from convscope.files import put
 from convscope.models.network import Layer
 from convscope.pictures import decode
-from convscope.probe.geometry import Pair, ReceptiveField
+from convscope.probe.trace.geometry import Pair, ReceptiveField
 
 FORMAT = 1
 MANIFEST = "atlas.json"

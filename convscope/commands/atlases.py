@@ -115,10 +115,10 @@ def figure2(
 
     16, 12, 16 and 16 maps of the last four layers, unless --maps says otherwise.
     """
-    from convscope.atlases.sample import sample
+    from convscope.atlases.figure2_sample import sample
     from convscope.atlases.store import open_atlas
+    from convscope.disk.results import Result, write
     from convscope.figures.paper import figure2 as draw
-    from convscope.results import Result, write
 
     opened = open_atlas(atlas)
     chosen, info = sample(opened, layers or None, maps=maps, seed=seed), opened.info

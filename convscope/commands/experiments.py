@@ -13,8 +13,8 @@ from typer.core import TyperCommand
 from convscope.commands.shared import NETWORK, Out, Quiet, report_skipped
 from convscope.experiments import EXPERIMENTS
 from convscope.parameters import Field
-from convscope.perform import experiment, perform, question
 from convscope.progress import silenced
+from convscope.runner import experiment, perform, question
 
 METAVARS = {"integer": "N", "number": "X", "images": "IMAGES", "network": "NETWORK"}
 TYPES: dict[str, Any] = {"integer": int, "number": float, "flag": bool, "file": Path, "folder": Path}

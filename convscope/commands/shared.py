@@ -13,7 +13,7 @@ import typer
 from convscope.parameters import SHARED, SOURCES
 
 if TYPE_CHECKING:
-    from convscope.data.collection import Pictures
+    from convscope.data.picture_set import Pictures
     from convscope.models.network import Network
 
 NETWORK = (

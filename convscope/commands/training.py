@@ -85,7 +85,7 @@ def train(
     from convscope.models.catalog import load
     from convscope.training.decoders import train_decoders
     from convscope.training.recipe import assigned
-    from convscope.training.run import train as run
+    from convscope.training.train import train as run
 
     settings: dict[str, Any] = assigned(change or [], "set") | {
         "epochs": epochs, "lr": lr, "side": side, "batch_size": batch_size, "seed": seed, "accelerator": accelerator,
@@ -144,7 +144,7 @@ def evaluate(
     that a training with the same split never saw count.
     """
     from convscope.device import resolve
-    from convscope.results import Result, write
+    from convscope.disk.results import Result, write
     from convscope.training.evaluate import evaluate as run
     from convscope.training.published import table2
 

@@ -1,0 +1,1 @@
+"""Pictures from anywhere: sources, preprocessing, splits, overlap, concepts."""

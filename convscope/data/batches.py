@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.errors import ArgumentError, DataError, PictureError
 
 

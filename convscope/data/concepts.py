@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from convscope.data.canvas import SIDE
-from convscope.data.collection import NO_CLASS, Pictures
-from convscope.data.drawn import COLOURS, NAMES, draw, named_colours
+from convscope.data.drawn.canvas import SIDE
+from convscope.data.drawn.scenes import COLOURS, NAMES, draw, named_colours
+from convscope.data.picture_set import NO_CLASS, Pictures
 from convscope.data.preprocess import Preprocess, lattice
 from convscope.data.sources import images
 from convscope.errors import ArgumentError, DataError

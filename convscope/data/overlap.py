@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from convscope.data.batches import batches
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.data.preprocess import cover
 from convscope.errors import ArgumentError, DataError
 

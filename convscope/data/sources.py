@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convscope.data import protocols
-from convscope.data.collection import NO_CLASS, Pictures
+from convscope.data import standard_datasets
+from convscope.data.picture_set import NO_CLASS, Pictures
 from convscope.errors import ArgumentError, DataError, PictureError
 from convscope.pictures import GALLERY, bundled
 
@@ -167,7 +167,7 @@ def _dataset(source: Any, name: str, skip_bad: bool) -> Pictures:
 
 def _files(dataset: Any) -> list[Path] | None:
     """The files behind torchvision's folder data sets, which `load_picture` reads better than their loader."""
-    if isinstance(dataset, protocols.Listed):
+    if isinstance(dataset, standard_datasets.Listed):
         return dataset.files
     folder = _optional("torchvision.datasets.folder")
     if not isinstance(dataset, folder.ImageFolder):
@@ -241,7 +241,7 @@ def _hugging_face(spec: str) -> Any:
 SCHEMES: dict[str, Callable[[str], Any]] = {
     "torchvision": _torchvision,
     "hf": _hugging_face,
-    **{name: partial(protocols.read, name) for name in protocols.READERS},
+    **{name: partial(standard_datasets.read, name) for name in standard_datasets.READERS},
 }
 
 

@@ -18,22 +18,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convscope.cache import Cache
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.data.splits import per_class as split_per_class
 from convscope.device import resolve
+from convscope.disk.cache import Cache
+from convscope.disk.results import against, shown
 from convscope.errors import ArgumentError, TrainingError
 from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.models.variants import VARIANTS, build
 from convscope.parameters import Folder, Images
-from convscope.results import against, shown
-from convscope.training.choose import choose
-from convscope.training.compare import Pair, compared, spread
 from convscope.training.evaluate import evaluate, hits
 from convscope.training.published import TABLE3
 from convscope.training.recipe import Recipe, assigned, named
-from convscope.training.run import ARCHITECTURES, RECIPE_OF, tidied, train
+from convscope.training.selection import choose
+from convscope.training.significance import Pair, compared, spread
+from convscope.training.train import ARCHITECTURES, RECIPE_OF, tidied, train
 
 MEASURES = ("train top-1", "val top-1", "val top-5")
 SAMPLE = 50_000  # training pictures that train errors are measured on (TB3)

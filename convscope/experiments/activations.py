@@ -17,7 +17,7 @@ from convscope.device import resolve
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
 from convscope.parameters import Picture
-from convscope.probe.record import run
+from convscope.probe.trace.record import run
 
 INACTIVE = 1e-6  # a map that nowhere exceeds this does not take part (P1)
 NAMED = 12  # inactive maps a note lists by number

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from convscope.data import parts as tables
+from convscope.data import part_boxes
 from convscope.data.sources import images as opened
 from convscope.device import resolve
+from convscope.disk.results import against
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.models.occluder import covering
 from convscope.parameters import Images, Kind
-from convscope.probe.occluders import hide
-from convscope.probe.record import run
+from convscope.probe.trace.record import run
+from convscope.probe.windows.occluder_grid import hide
 from convscope.progress import progress
-from convscope.results import against
 
 RANDOM, SAME = "random", "same place"  # anywhere in each picture; anywhere, but at one place in all of them
 CHANGED = 1e-6  # of a layer's largest value: what counts as a change
@@ -156,7 +156,7 @@ def correspondence(
         raise ArgumentError("draws", draws, "expected at least 1")
     if fill not in ("grey", "mean"):
         raise ArgumentError("fill", fill, "expected grey or mean")
-    table, random = tables.read(boxes), np.random.default_rng(seed)
+    table, random = part_boxes.read(boxes), np.random.default_rng(seed)
     names = _chosen(table, count, random)
     hidden, wanted = _hidden(table, within), _layers(network, layers)
     for layer in wanted:
@@ -178,7 +178,7 @@ def correspondence(
     return Correspondence(tuple(names), locations, wanted, inputs, blank, placed, pairs, scores, notes)
 
 
-def _hidden(table: tables.Parts, within: str) -> tuple[str, ...]:
+def _hidden(table: part_boxes.Parts, within: str) -> tuple[str, ...]:
     """The parts to hide: all but `within`."""
     hidden = tuple(part for part in table.named() if part != within)
     if within not in table.named() and within != "object":
@@ -194,7 +194,7 @@ def _apart(a: Tensor, b: Tensor) -> Tensor:
     return (a != b).float().mean(1)
 
 
-def _chosen(table: tables.Parts, count: int | None, random: np.random.Generator) -> list[str]:
+def _chosen(table: part_boxes.Parts, count: int | None, random: np.random.Generator) -> list[str]:
     names = list(table.boxes)
     if count is not None and not 2 <= count <= len(names):
         raise ArgumentError("count", count, f"expected 2 to {len(names)}, the images in {table.name}")
@@ -217,8 +217,8 @@ def _layers(network: Network, layers: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _located(
-    network: Network, pictures: Any, table: tables.Parts, names: Sequence[str]
-) -> tuple[Tensor, list[dict[str, tables.Box]]]:
+    network: Network, pictures: Any, table: part_boxes.Parts, names: Sequence[str]
+) -> tuple[Tensor, list[dict[str, part_boxes.Box]]]:
     """The pictures in network space (N, C, H, W), and the boxes of each in that input."""
     place = {path: index for index, path in enumerate(pictures.paths)}
     inputs, found = [], []
@@ -237,7 +237,7 @@ def _located(
 
 
 def _placed(
-    located: Sequence[dict[str, tables.Box]], parts: Sequence[str], size: tuple[int, int], names: Sequence[str]
+    located: Sequence[dict[str, part_boxes.Box]], parts: Sequence[str], size: tuple[int, int], names: Sequence[str]
 ) -> Tensor:
     """The boxes of the parts in the input, all of their mean size: (N, P, 4) int64."""
     boxes = torch.tensor([[own[part] for part in parts] for own in located], dtype=torch.float64)
@@ -246,7 +246,7 @@ def _placed(
     if len(outside):
         i, k = outside[0].tolist()
         seen = f"the {size[0]} x {size[1]} centre that the network sees"
-        where = tables.spelled(boxes[i, k].round().tolist())
+        where = part_boxes.spelled(boxes[i, k].round().tolist())
         raise DataError(f"{names[i]}: the box of {parts[k]} lies outside {seen}, at {where} in it")
     extent = (boxes[..., 2:] - boxes[..., :2]).mean((0, 1)).round().clamp_min(1)
     corner = ((boxes[..., :2] + boxes[..., 2:] - extent) / 2).round()
@@ -254,7 +254,7 @@ def _placed(
     return torch.cat([corner, corner + extent], 2).long()
 
 
-def _free(parts: Tensor, within: tables.Box | None, size: tuple[int, int]) -> NDArray[np.bool_]:
+def _free(parts: Tensor, within: part_boxes.Box | None, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Where the top left corner of a box of the size of `parts` (P, 4) may lie, so as to be inside `within` and touch
     no part: (rows, columns).
     """

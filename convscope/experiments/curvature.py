@@ -21,12 +21,12 @@ from convscope.models.network import Network
 from convscope.models.targets import Target, measured
 from convscope.models.targets import targets as read
 from convscope.parameters import Picture
-from convscope.probe.address import Unit
-from convscope.probe.ascent import PRESETS, Measure, ascend
-from convscope.probe.geometry import receptive_field
-from convscope.probe.paint import Boxed
-from convscope.probe.smooth import Smoothed
-from convscope.probe.sphere import Bend, Ends, Function, lanczos, path, summit
+from convscope.probe.optimize.ascent import PRESETS, Measure, ascend
+from convscope.probe.optimize.parameterizations import Boxed
+from convscope.probe.optimize.smooth_rectifiers import Smoothed
+from convscope.probe.optimize.sphere_curvature import Bend, Ends, Function, lanczos, path, summit
+from convscope.probe.trace.address import Unit
+from convscope.probe.trace.geometry import receptive_field
 from convscope.progress import Advance, progress
 
 Way = Literal["softplus", "differences"]

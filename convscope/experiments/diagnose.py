@@ -18,19 +18,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convscope.data.batches import batches
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.data.sources import images as open_images
 from convscope.device import resolve, seeded
 from convscope.errors import ArgumentError, DataError, WeightsError
 from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.parameters import Images
-from convscope.probe import spectrum
-from convscope.probe.filters import Bank, convolution, convolutions
-from convscope.probe.graph import Graph, trace
-from convscope.probe.lint import Finding, FirstLayer, measured
-from convscope.probe.record import run
-from convscope.probe.reverse import Reverse, Units
+from convscope.probe.filters import spectrum
+from convscope.probe.filters.filters import Bank, convolution, convolutions
+from convscope.probe.filters.first_layer_checks import Finding, FirstLayer, measured
+from convscope.probe.projection import Reverse, Units
+from convscope.probe.trace.graph import Graph, trace
+from convscope.probe.trace.record import run
 from convscope.progress import progress
 
 ENOUGH = 1000  # pictures that it takes to call a filter's silence death (METHODS F6)

@@ -16,19 +16,19 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from convscope.atlases.channel_statistics import Leaders, unkey
+from convscope.atlases.concept_batches import Slide, Slides
 from convscope.atlases.scan import peaks
-from convscope.atlases.slides import Slide, Slides
-from convscope.atlases.tally import Leaders, unkey
 from convscope.data.batches import batches
-from convscope.data.collection import Pictures
 from convscope.data.concepts import Concept, Concepts, Seen
 from convscope.data.concepts import concepts as opened
+from convscope.data.picture_set import Pictures
 from convscope.device import seeded
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.parameters import Kind
-from convscope.probe.tail import Tail
-from convscope.probe.upsample import spread
+from convscope.probe.concepts.streaming_quantile import Tail
+from convscope.probe.concepts.upsample import spread
 
 Source = Annotated[
     Any,

@@ -19,7 +19,7 @@ from torch import Tensor
 from convscope.atlases.scan import chosen_layers, scan
 from convscope.atlases.store import tile_box
 from convscope.data.batches import batches
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.data.sources import images as open_images
 from convscope.device import resolve
 from convscope.errors import ArgumentError, DataError
@@ -27,8 +27,8 @@ from convscope.models.network import Network
 from convscope.models.snapshots import Builder, kept, opened
 from convscope.parameters import Folder, Images
 from convscope.pictures import GREY, cut
-from convscope.probe.address import Unit, parse
-from convscope.probe.reverse import Reverse, Units
+from convscope.probe.projection import Reverse, Units
+from convscope.probe.trace.address import Unit, parse
 from convscope.training.recipe import SNAPSHOTS
 
 MAPS = 6  # of each layer

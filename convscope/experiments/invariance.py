@@ -20,7 +20,7 @@ from convscope.models.network import Network
 from convscope.models.targets import class_number, folder_class
 from convscope.parameters import Pictures
 from convscope.pictures import called, separate
-from convscope.probe.record import run
+from convscope.probe.trace.record import run
 from convscope.progress import progress
 
 SIDE = 224  # the input that the paper's shifts, in pixels, belong to

@@ -24,12 +24,12 @@ from convscope.models.network import Network
 from convscope.models.upconvnet import UNIT, Decoders
 from convscope.models.upconvnet import read as read_decoders
 from convscope.parameters import File, Pictures
-from convscope.probe.ascent import PAINTS, Advance, Ascent, ascend
-from convscope.probe.descriptors import Describe, Descriptor, differentiable_descriptor
-from convscope.probe.hog import gradients
-from convscope.probe.inversion import PRESETS, Discrepancy, plan
-from convscope.probe.paint import Paint, Pixels
-from convscope.probe.record import run
+from convscope.probe.descriptors.descriptors import Describe, Descriptor, differentiable_descriptor
+from convscope.probe.descriptors.hog import gradients
+from convscope.probe.optimize.ascent import PAINTS, Advance, Ascent, ascend
+from convscope.probe.optimize.inversion import PRESETS, Discrepancy, plan
+from convscope.probe.optimize.parameterizations import Paint, Pixels
+from convscope.probe.trace.record import run
 from convscope.progress import progress
 
 Preset = Literal["adam", "mahendran"]

@@ -12,15 +12,15 @@ from typing import Annotated, Any
 
 from torch import Tensor
 
-from convscope.data.protocols import recognised
 from convscope.data.sources import images as open_images
 from convscope.data.splits import Split, table
+from convscope.data.standard_datasets import recognised
+from convscope.disk.results import against, shown
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
 from convscope.parameters import Folder, Images
-from convscope.results import against, shown
-from convscope.training.features import features, kept
-from convscope.training.folds import Measured, explained, labelled_task, measured
+from convscope.training.cross_validation import Measured, explained, labelled_task, measured
+from convscope.training.feature_store import features, kept
 from convscope.training.linear import STRENGTHS
 from convscope.training.published import LAYERWISE
 

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.data.collection import Pictures
-from convscope.data.means import class_first, class_mean
+from convscope.data.class_means import class_first, class_mean
+from convscope.data.picture_set import Pictures
 from convscope.data.sources import images as opened
 from convscope.device import resolve, seeded
 from convscope.errors import ArgumentError, ConvscopeError
@@ -28,12 +28,12 @@ from convscope.models.targets import targets as read
 from convscope.models.zfnet import EightLayers
 from convscope.parameters import Images, Picture
 from convscope.pictures import levels_of, standardised
-from convscope.probe.address import Unit
-from convscope.probe.ascent import PAINTS, PRESETS, Advance, Ascent, Climb, ascend
-from convscope.probe.looks import colourfulness, resemblance
-from convscope.probe.paint import Paint
-from convscope.probe.record import run
-from convscope.probe.spectrum import bands, centroid, power
+from convscope.probe.filters.spectrum import bands, centroid, power
+from convscope.probe.optimize.ascent import PAINTS, PRESETS, Advance, Ascent, Climb, ascend
+from convscope.probe.optimize.parameterizations import Paint
+from convscope.probe.optimize.picture_stats import colourfulness, resemblance
+from convscope.probe.trace.address import Unit
+from convscope.probe.trace.record import run
 from convscope.progress import progress
 
 Start = Literal["noise", "uniform", "zero", "class-mean", "class-colour", "picture"]

@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convscope.atlases.imprints import Imprints
-from convscope.atlases.slides import Slides
+from convscope.atlases.activation_masks import Imprints
+from convscope.atlases.concept_batches import Slides
 from convscope.data.batches import batches
-from convscope.data.collection import Pictures
 from convscope.data.concepts import Concept, Concepts
 from convscope.data.concepts import concepts as opened
+from convscope.data.picture_set import Pictures
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.parameters import Kind
-from convscope.probe.combine import Descent, classify, combined, segment
-from convscope.probe.upsample import spread
+from convscope.probe.concepts.concept_weights import Descent, classify, combined, segment
+from convscope.probe.concepts.upsample import spread
 from convscope.progress import progress
 
 Source = Annotated[

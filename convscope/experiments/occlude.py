@@ -22,9 +22,9 @@ from convscope.models.occluder import Approach, Fill, Mode, Occluder, Strongest
 from convscope.models.targets import class_number, folder_class
 from convscope.parameters import Images, Pictures
 from convscope.pictures import called, cut, separate
-from convscope.probe.address import Unit
-from convscope.probe.occluders import Anchor, Grid, Pair, box_means, grid, rank_correlation
-from convscope.probe.reverse import Reverse, Units
+from convscope.probe.projection import Reverse, Units
+from convscope.probe.trace.address import Unit
+from convscope.probe.windows.occluder_grid import Anchor, Grid, Pair, box_means, grid, rank_correlation
 from convscope.progress import progress
 
 SIZE, STRIDE, SIDE = 50, 5, 224  # the paper's occluder and steps, in pixels of its pictures' side

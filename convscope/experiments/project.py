@@ -19,11 +19,11 @@ from convscope.device import resolve
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
 from convscope.parameters import Pictures
-from convscope.probe.address import Unit, parse
-from convscope.probe.graph import Graph
-from convscope.probe.record import run
+from convscope.probe.projection import Projected, Reverse, Start, Units, expected_rectifiers, whole
 from convscope.probe.rectify import LRN, Rule, Unpool, check
-from convscope.probe.reverse import Projected, Reverse, Start, Units, expected_rectifiers, whole
+from convscope.probe.trace.address import Unit, parse
+from convscope.probe.trace.graph import Graph
+from convscope.probe.trace.record import run
 
 
 @dataclass(frozen=True)

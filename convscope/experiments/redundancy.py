@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from convscope.data.sources import images as open_images
 from convscope.device import seeded
+from convscope.disk.results import read_arrays
 from convscope.errors import ArgumentError, NetworkError, WeightsError
 from convscope.models.network import Network
 from convscope.parameters import File, Images
-from convscope.probe.filters import Bank, convolution
-from convscope.probe.likeness import Colour, clusters, similarity, varied
+from convscope.probe.filters.filter_similarity import Colour, clusters, similarity, varied
+from convscope.probe.filters.filters import Bank, convolution
 from convscope.probe.rectify import check
-from convscope.results import read_arrays
 from convscope.training.evaluate import evaluate
 
 SCALED = 1e-4  # relative difference up to which one filter is a multiple of another

@@ -15,21 +15,21 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from convscope.data.collection import Pictures
-from convscope.data.contents import digests, together
-from convscope.data.protocols import recognised
+from convscope.data.content_hashes import digests, together
+from convscope.data.picture_set import Pictures
 from convscope.data.sources import images as open_images
 from convscope.data.splits import Split, table
+from convscope.data.standard_datasets import recognised
+from convscope.disk.results import against, shown
 from convscope.errors import ArgumentError, NetworkError
 from convscope.models.network import Network
 from convscope.parameters import Folder, Images
-from convscope.results import against, shown
-from convscope.training.choose import included
-from convscope.training.features import HOG, features, kept
-from convscope.training.folds import Measured, explained, labelled_task, measured
-from convscope.training.precision import Precision, precision
+from convscope.training.average_precision import Precision, precision
+from convscope.training.cross_validation import Measured, explained, labelled_task, measured
+from convscope.training.feature_store import HOG, features, kept
+from convscope.training.from_scratch import Scratch, architecture_of
 from convscope.training.published import OURS, SCRATCH, TABLES, VOC2012, VOC2012_MEAN
-from convscope.training.scratch import Scratch, architecture_of
+from convscope.training.selection import included
 
 VOC = "PASCAL VOC 2012"
 BASELINE, ALONE = f"{HOG} + SVM", "from scratch"

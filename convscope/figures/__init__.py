@@ -1,0 +1,1 @@
+"""Drawings of results with matplotlib, and schematics as SVG."""

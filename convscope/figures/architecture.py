@@ -6,13 +6,13 @@ A chain of layers is drawn operation by operation; a network that branches, chil
 import numpy as np
 
 from convscope.errors import NetworkError
-from convscope.figures.schematic import Facts, Pixels, Schematic, shown
+from convscope.figures.schematic_file import Facts, Pixels, Schematic, shown
 from convscope.figures.svg import ACCENT, COOL, FAINT, TEXT, Sheet, blend
 from convscope.models.network import Network
 from convscope.pictures import Source
-from convscope.probe.geometry import argument, kernels
-from convscope.probe.graph import Graph, Node
 from convscope.probe.rectify import RECTIFIERS
+from convscope.probe.trace.geometry import argument, kernels
+from convscope.probe.trace.graph import Graph, Node
 
 
 def architecture(net: Network, picture: "Source | None" = None) -> Schematic:

@@ -5,12 +5,12 @@ from torch import Tensor
 
 from convscope.device import seeded
 from convscope.errors import ArgumentError
-from convscope.figures.schematic import Facts, Pixels, Schematic
+from convscope.figures.schematic_file import Facts, Pixels, Schematic
 from convscope.figures.svg import ACCENT, COOL, FAINT, PANEL, TEXT, Sheet, blend
 from convscope.models.network import Network
 from convscope.pictures import display
-from convscope.probe.address import Unit, parse
-from convscope.probe.record import run
+from convscope.probe.trace.address import Unit, parse
+from convscope.probe.trace.record import run
 
 
 def ascent(

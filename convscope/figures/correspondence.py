@@ -9,7 +9,7 @@ from convscope.experiments.correspondence import RANDOM, SAME, Correspondence
 from convscope.figures.grid import FAINT, TEXT, canvas, chart, fitted, heading, place
 from convscope.figures.svg import ACCENT, COOL
 from convscope.models.network import Network
-from convscope.probe.occluders import hide
+from convscope.probe.windows.occluder_grid import hide
 
 TILE, GAP = 104, 4  # pixels of a picture, between pictures
 LEFT, HEAD, NAMES, WIDE, VALUES = 40, 128, 130, 320, 150  # margin, heading; a chart with the words at its two sides

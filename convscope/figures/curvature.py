@@ -11,7 +11,7 @@ from convscope.experiments.curvature import ANGLES, KINDS, REPORTED, Curvature, 
 from convscope.figures.grid import FAINT, TEXT, Pixels, canvas, chart, fitted, heading, place
 from convscope.figures.maximize import pixels
 from convscope.models.network import Network
-from convscope.probe.sphere import path
+from convscope.probe.optimize.sphere_curvature import path
 
 TILE, GAP = 84, 4  # pixels: a picture of a strip, between them
 STRIP = torch.arange(-45.0, 46.0, 15.0, dtype=torch.float64)  # degrees shown

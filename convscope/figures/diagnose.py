@@ -20,8 +20,8 @@ from convscope.figures.filters import tiles
 from convscope.figures.grid import FAINT, TEXT, canvas, chart, heading, mosaic, place
 from convscope.models.network import Network
 from convscope.pictures import display
-from convscope.probe import spectrum
-from convscope.probe.lint import BROAD, CHECKS, DEAD, DOMINANT, FirstLayer
+from convscope.probe.filters import spectrum
+from convscope.probe.filters.first_layer_checks import BROAD, CHECKS, DEAD, DOMINANT, FirstLayer
 
 Pixels = NDArray[np.uint8]
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from convscope.experiments.linear_probe import Probed
 from convscope.figures.grid import FAINT, TEXT, canvas, chart, heading
 from convscope.models.network import Network
-from convscope.training.features import HOG
+from convscope.training.feature_store import HOG
 
 COLOURS = {"svm": "#f0a65a", "softmax": "#6fb3c8"}
 WORDS = {"svm": "support vector machines", "softmax": "softmax"}

@@ -15,7 +15,7 @@ from convscope.figures.grid import DPI, EMPTY, FAINT, canvas, fitted, heading, p
 from convscope.figures.svg import COOL
 from convscope.models.network import Network
 from convscope.pictures import levels_of, standardised
-from convscope.probe.paint import sized
+from convscope.probe.optimize.parameterizations import sized
 
 Pixels = NDArray[np.uint8]
 Display = Literal["auto", "pixels", "standardised"]

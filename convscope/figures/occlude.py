@@ -15,7 +15,7 @@ from convscope.figures.grid import COLOURS, EMPTY, FAINT, TEXT, canvas, cut, fit
 from convscope.figures.svg import ACCENT
 from convscope.models.network import Network
 from convscope.pictures import display
-from convscope.probe.occluders import spread, weights
+from convscope.probe.windows.occluder_grid import spread, weights
 
 Pixels = NDArray[np.uint8]
 

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from convscope.data.collection import Pictures
 from convscope.data.overlap import Pair
+from convscope.data.picture_set import Pictures
 from convscope.figures.grid import FAINT, canvas, cut, heading, mosaic, place
 
 Pixels = NDArray[np.uint8]

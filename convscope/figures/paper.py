@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from convscope.atlases.sample import Sample
+from convscope.atlases.figure2_sample import Sample
 from convscope.atlases.store import Entry
 from convscope.errors import ArgumentError
 from convscope.figures.grid import beside, canvas, heading, mosaic, place

@@ -8,11 +8,11 @@ Nothing is drawn by hand: every number comes out of a forward pass of the networ
 
 from convscope.figures.architecture import architecture
 from convscope.figures.ascent import ascent
-from convscope.figures.schematic import Schematic
+from convscope.figures.schematic_file import Schematic
 from convscope.figures.switch import has_switches, switch
 from convscope.models.network import Network
 from convscope.pictures import Source
-from convscope.probe.address import Unit
+from convscope.probe.trace.address import Unit
 
 
 def schematics(net: Network, picture: "Source", unit: str | Unit | None = None, *, seed: int = 0) -> list[Schematic]:

@@ -5,13 +5,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convscope.errors import NetworkError
-from convscope.figures.schematic import Facts, Pixels, Schematic
+from convscope.figures.schematic_file import Facts, Pixels, Schematic
 from convscope.figures.svg import ACCENT, COOL, FAINT, PANEL, SHEET, TEXT, Sheet, blend
 from convscope.models.network import Network
 from convscope.pictures import Source, display
-from convscope.probe.geometry import argument, kernels, receptive_field
-from convscope.probe.graph import Graph, Node, trace
 from convscope.probe.rectify import Rectified, unpooled
+from convscope.probe.trace.geometry import argument, kernels, receptive_field
+from convscope.probe.trace.graph import Graph, Node, trace
 
 
 def switch(net: Network, picture: Source) -> Schematic:

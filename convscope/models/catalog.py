@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from convscope.device import seeded
 from convscope.errors import ArgumentError, NetworkError, WeightsError
 from convscope.models.network import Network, read
-from convscope.models.stored import load_state, stored
 from convscope.models.variants import build
 from convscope.models.vgg16 import vgg16
-from convscope.own import from_here, function
+from convscope.models.weight_files import load_state, stored
+from convscope.user_code import from_here, function
 
 ASSETS = Path(__file__).parent.parent / "assets"
 SPELLINGS = (

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from convscope.data.preprocess import Preprocess
 from convscope.device import resolve
 from convscope.errors import ArgumentError, WeightsError
-from convscope.models.stored import halved, load_state, store, stored
-from convscope.probe.geometry import ReceptiveField, Spatial, receptive_field, spatial_axes
-from convscope.probe.graph import Graph, Node, trace
+from convscope.models.weight_files import halved, load_state, store, stored
 from convscope.probe.rectify import is_rectifier
+from convscope.probe.trace.geometry import ReceptiveField, Spatial, receptive_field, spatial_axes
+from convscope.probe.trace.graph import Graph, Node, trace
 
 PerChannel = Sequence[float] | Tensor | float
 

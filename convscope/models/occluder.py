@@ -20,11 +20,11 @@ from convscope.device import resolve, seeded
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
 from convscope.pictures import GREY, bundled
-from convscope.probe.address import Unit
-from convscope.probe.boxes import Boxes
-from convscope.probe.incremental import Incremental
-from convscope.probe.occluders import Grid, coarse, spread, weights
 from convscope.probe.rectify import check
+from convscope.probe.trace.address import Unit
+from convscope.probe.windows.changed_boxes import Boxes
+from convscope.probe.windows.incremental import Incremental
+from convscope.probe.windows.occluder_grid import Grid, coarse, spread, weights
 from convscope.progress import Advance
 
 Fill = str | float | Path | Image.Image | NDArray[Any] | Tensor

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
-from convscope.probe.address import Unit, parse
-from convscope.probe.ascent import Measure
-from convscope.probe.graph import Graph
-from convscope.probe.record import run
+from convscope.probe.optimize.ascent import Measure
+from convscope.probe.trace.address import Unit, parse
+from convscope.probe.trace.graph import Graph
+from convscope.probe.trace.record import run
 
 
 @dataclass(frozen=True)

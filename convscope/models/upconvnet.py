@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from convscope.errors import ArgumentError, WeightsError
 from convscope.models.network import Network
-from convscope.models.stored import halved, load_state, store, stored
+from convscope.models.weight_files import halved, load_state, store, stored
 
 UNIT = 128  # levels that are 1 to a decoder
 SLOPE = 0.2  # of the leaky rectifier

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from convscope.device import seeded
 from convscope.errors import WeightsError
 from convscope.models.network import Network
-from convscope.models.stored import load_state
+from convscope.models.weight_files import load_state
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 MEAN = (123.68, 116.779, 103.939)  # of red, green and blue, in levels

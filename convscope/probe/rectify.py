@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from convscope.errors import ArgumentError, NetworkError
-from convscope.probe.graph import is_inplace, op_name, out_of_place
+from convscope.probe.trace.graph import is_inplace, op_name, out_of_place
 
 Rule = Literal["deconvnet", "guided", "gradient", "none"]
 LRN = Literal["identity", "scale", "gradient"]

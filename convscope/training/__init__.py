@@ -1,0 +1,1 @@
+"""The training recipe, training and evaluation on Lightning, features and classifiers."""

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from convscope.disk.atomic import put
 from convscope.errors import ArgumentError
-from convscope.files import put
 from convscope.models.network import Network
 from convscope.models.snapshots import write
 from convscope.pictures import decode

@@ -17,21 +17,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
 from convscope.device import seeded
 from convscope.errors import ArgumentError, TrainingError
 from convscope.models.network import Network
 from convscope.models.upconvnet import UNIT, Decoders, read, write
-from convscope.probe.paint import sized
-from convscope.probe.record import run
+from convscope.probe.optimize.parameterizations import sized
+from convscope.probe.trace.record import run
 from convscope.progress import silenced
 from convscope.training.callbacks import EpochLog, read_log
-from convscope.training.choose import Exclude, choose
-from convscope.training.feed import Feed
-from convscope.training.fit import fit
+from convscope.training.data_module import Feed
+from convscope.training.lightning_trainer import fit
 from convscope.training.module import Trainee
 from convscope.training.recipe import LIGHTNING, Recipe
+from convscope.training.selection import Exclude, choose
 
 UPCONVNET = Recipe(  # METHODS M8; the number of epochs is ours
     epochs=10,

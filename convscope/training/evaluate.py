@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from convscope.data.batches import batches
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
 from convscope.device import resolve
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.progress import progress, silenced
-from convscope.training.choose import Exclude, choose, entries, labelled
+from convscope.training.selection import Exclude, choose, entries, labelled
 
 CROPS = {"centre": 1, "ten": 10}
 CENTRE = 4  # the place of the centre crop among the ten

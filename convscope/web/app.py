@@ -1,8 +1,8 @@
-"""The web app: `view`'s pages over one atlas. Every page is a context of `contexts.py`, as in the report.
+"""The web app: `view`'s pages over one atlas. Every page is a context of `web.contexts`, as in the report.
 
     app(open_atlas("out/atlas"), load("zfnet128"))
 
-Each `routes_*.py` has a `router(...)` for its part of the addresses; this file only puts them together.
+Each file of `web.routes` has a `router(...)` for its part of the addresses; this file only puts them together.
 """
 
 import hashlib
@@ -18,21 +18,24 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 
 from convscope.atlases.store import MANIFEST, Atlas
+from convscope.disk.scratch_dirs import clear, release
 from convscope.errors import ArgumentError, AtlasError, ConvscopeError
-from convscope.leftovers import clear, release
 from convscope.models.network import Network
-from convscope.web import pages, routes_atlas, routes_experiments, routes_picture
-from convscope.web.contexts import Trouble
+from convscope.web.byte_cache import Shelf
+from convscope.web.contexts.atlas import Trouble
 from convscope.web.forms import RESULTS, Desk
-from convscope.web.guard import LOOPBACK, Guard
 from convscope.web.jobs import PART, Jobs
-from convscope.web.live import Lens
-from convscope.web.notebook import FOLDER, Notebook
-from convscope.web.pages import Survey
-from convscope.web.pages_experiments import inquiries
-from convscope.web.shelf import Shelf
-from convscope.web.slides import Slides, passing_folder
+from convscope.web.lens import Lens
+from convscope.web.pages import atlas as atlas_pages
+from convscope.web.pages.atlas import Survey
+from convscope.web.pages.experiments import inquiries
+from convscope.web.results_index import FOLDER, Notebook
+from convscope.web.routes import atlas as atlas_routes
+from convscope.web.routes import experiments as experiment_routes
+from convscope.web.routes import picture as picture_routes
+from convscope.web.security import LOOPBACK, Guard
 from convscope.web.urls import Urls
+from convscope.web.viewed_pictures import Slides, passing_folder
 
 MEMORY = 256 * 2**20  # bytes of finished pages and pictures
 
@@ -66,9 +69,9 @@ def app(
     jobs, desk, shelf = Jobs(), Desk(survey, slides, "" if network else reason, passing, offers), Shelf(MEMORY)
     life = _life(partial(_warm, survey, urls, shelf, slides, lens), jobs, passing)
     made = FastAPI(title="convscope", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
-    made.include_router(routes_atlas.router(survey, urls, shelf, not desk.reason))
-    made.include_router(routes_picture.router(survey, urls, slides, lens, "" if network else reason, not desk.reason))
-    made.include_router(routes_experiments.router(survey, urls, desk, jobs))
+    made.include_router(atlas_routes.router(survey, urls, shelf, not desk.reason))
+    made.include_router(picture_routes.router(survey, urls, slides, lens, "" if network else reason, not desk.reason))
+    made.include_router(experiment_routes.router(survey, urls, desk, jobs))
     _explain(made, survey, urls)
     made.add_middleware(Guard, hosts=hosts, token=token)
     return made
@@ -92,9 +95,9 @@ def _life(
 def _warm(survey: Survey, urls: Urls, shelf: Shelf, slides: Slides | None, lens: Lens | None) -> None:
     """Do early what is slow the first time: compile pages, draw layers, import experiments, ask the lens."""
     with suppress(ConvscopeError):  # a reader will see it on the page
-        pages.compiled()
+        atlas_pages.compiled()
         for name in survey.layers:
-            routes_atlas.layer(survey, urls, shelf, name)
+            atlas_routes.layer(survey, urls, shelf, name)
         if slides and lens:
             if lens.network.spec:
                 inquiries("", "", "picture")
@@ -115,7 +118,7 @@ def _explain(made: FastAPI, survey: Survey, urls: Urls) -> None:
     """Every mistake and failure is a page with one clear line; the server lives on."""
 
     def trouble(status: int, line: str) -> Response:
-        return routes_atlas.html(Trouble(survey.info.network, status, line), urls, status)
+        return atlas_routes.html(Trouble(survey.info.network, status, line), urls, status)
 
     @made.exception_handler(ConvscopeError)
     def expected(_: Request, error: ConvscopeError) -> Response:

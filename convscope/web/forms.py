@@ -18,16 +18,16 @@ from typing import Any
 
 import numpy as np
 
+from convscope.disk.scratch_dirs import hold
 from convscope.errors import ArgumentError, ConvscopeError
-from convscope.leftovers import hold
 from convscope.parameters import Field, File, Images, Picture, Pictures
-from convscope.perform import Experiment, Named, read
 from convscope.pictures import GALLERY
-from convscope.web.contexts_experiments import Choice, Control, Form
-from convscope.web.notebook import FOLDER
-from convscope.web.offers import choices, offers
-from convscope.web.pages import Survey
-from convscope.web.slides import Slides
+from convscope.runner import Experiment, Named, read
+from convscope.web.allowed_inputs import choices, offers
+from convscope.web.contexts.experiments import Choice, Control, Form
+from convscope.web.pages.atlas import Survey
+from convscope.web.results_index import FOLDER
+from convscope.web.viewed_pictures import Slides
 
 SAMPLES = 12  # pictures of the atlas that a form offers at once
 LONGEST = 2000  # letters of one answer

@@ -26,12 +26,12 @@ from threading import Condition, Thread
 from time import monotonic
 from typing import Any
 
+from convscope.disk.scratch_dirs import hold, release
 from convscope.errors import ArgumentError, ConvscopeError
-from convscope.leftovers import hold, release
-from convscope.perform import experiment
-from convscope.perform import perform as perform_it
 from convscope.progress import listened, silenced
-from convscope.web.contexts_experiments import Step
+from convscope.runner import experiment
+from convscope.runner import perform as perform_it
+from convscope.web.contexts.experiments import Step
 
 WAITING = 16  # jobs in the queue at most
 REMEMBERED = 100  # jobs that are over

@@ -22,7 +22,7 @@ from convscope.errors import ArgumentError, ConvscopeError
 from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.web.app import app
-from convscope.web.guard import LOOPBACK
+from convscope.web.security import LOOPBACK
 
 PORT = 8128
 GRACE = 2  # seconds that open connections get at the end

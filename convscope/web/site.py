@@ -17,12 +17,13 @@ from pathlib import Path
 from convscope.atlases.store import Atlas, Channel, Entry, open_atlas
 from convscope.errors import ArgumentError
 from convscope.progress import progress
-from convscope.web import pages, plates
-from convscope.web.contexts import Glossary, Page
-from convscope.web.contexts_experiments import Laboratory
-from convscope.web.pages import Survey
-from convscope.web.pages_experiments import experiment_page
-from convscope.web.sprites import Pixels
+from convscope.web.contexts.atlas import Glossary, Page
+from convscope.web.contexts.experiments import Laboratory
+from convscope.web.drawing.sprite_sheet import Pixels
+from convscope.web.pages import atlas as atlas_pages
+from convscope.web.pages import atlas_images
+from convscope.web.pages.atlas import Survey
+from convscope.web.pages.experiments import experiment_page
 from convscope.web.urls import Urls
 
 MARK = "report.json"  # in every report; a folder without it is somebody else's
@@ -47,7 +48,7 @@ def report(atlas: Atlas | str | Path, out: str | Path) -> Path:
         _write_static(folder, *STATIC)
         for picture in atlas.pictures:
             _write(folder, Urls().picture(picture.image, survey.thumbnails), picture.encoded)
-        _write_page(folder, survey, pages.overview(survey))
+        _write_page(folder, survey, atlas_pages.overview(survey))
         _write_page(folder, survey, Glossary(survey.info.network, survey.info.top))
         _write_experiments(folder, survey)
         with progress(sum(len(layer.tiles) for layer in survey.layers.values()), "writing pages") as advance:
@@ -64,23 +65,23 @@ def _write_layer(folder: Path, survey: Survey, name: str) -> Iterator[int]:
     for entry, channel in zip(survey.atlas.entries(name), survey.atlas.channels(name), strict=True):
         _write_map(folder, survey, entry, channel)
         if len(entry):
-            found[entry.channel] = plates.thumbs(layer, entry)
-        if (entry.channel + 1) % pages.SHEET**2 == 0 or entry.channel + 1 == len(layer.tiles):
-            number = entry.channel // pages.SHEET**2
-            _write(folder, urls.sheet(name, number, layer.sheet.suffix), plates.sheet(layer.sheet, found))
+            found[entry.channel] = atlas_images.thumbs(layer, entry)
+        if (entry.channel + 1) % atlas_pages.SHEET**2 == 0 or entry.channel + 1 == len(layer.tiles):
+            number = entry.channel // atlas_pages.SHEET**2
+            _write(folder, urls.sheet(name, number, layer.sheet.suffix), atlas_images.sheet(layer.sheet, found))
             found = {}
         yield entry.channel
-    _write(folder, urls.strip(name, layer.strip.suffix), plates.strip_of(survey.atlas, layer))
-    _write_page(folder, survey, pages.layer_page(survey, name))
+    _write(folder, urls.strip(name, layer.strip.suffix), atlas_images.strip_of(survey.atlas, layer))
+    _write_page(folder, survey, atlas_pages.layer_page(survey, name))
 
 
 def _write_map(folder: Path, survey: Survey, entry: Entry, channel: Channel) -> None:
     """Write a map's page and plate."""
     layer = survey.layers[entry.layer]
-    _write_page(folder, survey, pages.feature_map(survey, entry, channel))
+    _write_page(folder, survey, atlas_pages.feature_map(survey, entry, channel))
     if len(entry):
         address = Urls().plate(entry.layer, entry.channel, layer.plate.suffix)
-        _write(folder, address, plates.plate(layer, entry))
+        _write(folder, address, atlas_images.plate(layer, entry))
 
 
 def _write_experiments(folder: Path, survey: Survey) -> None:
@@ -124,7 +125,7 @@ def _mark(survey: Survey) -> dict[str, object]:
 def _write_page(folder: Path, survey: Survey, page: Page) -> None:
     address = Urls().page(page)
     urls = Urls(root="../" * address.count("/"), experiments=bool(survey.notebook.contents().findings))
-    _write(folder, address, pages.render(page, urls))
+    _write(folder, address, atlas_pages.render(page, urls))
 
 
 def _write(folder: Path, address: str, content: str | bytes) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlencode
 
-from convscope.web.contexts import FeatureMap, LayerPage, Library, Overview, Page, Pair, PicturePage
-from convscope.web.contexts_experiments import ChartPage, ExperimentPage, Laboratory, StepPage
+from convscope.web.contexts.atlas import FeatureMap, LayerPage, Library, Overview, Page, Pair, PicturePage
+from convscope.web.contexts.experiments import ChartPage, ExperimentPage, Laboratory, StepPage
 
 
 @cache

@@ -1,8 +1,8 @@
 import pytest
 from hypothesis import settings
-from tiny_network import tiny
 
 from convscope.models.network import Network
+from tests.atlases.tiny_network import tiny
 
 settings.register_profile("patient", deadline=None)  # machines are busy
 settings.load_profile("patient")

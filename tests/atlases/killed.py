@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import torch
-from tiny_network import build
+
+from tests.atlases.tiny_network import build
 
 
 def start(out: Path) -> int:

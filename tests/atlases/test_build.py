@@ -9,7 +9,6 @@ import pandas
 import pytest
 import torch
 from PIL import Image
-from tiny_network import LAYERS, Noise, build, tiny
 from torch import Tensor
 
 from convscope.atlases.build import atlas
@@ -19,8 +18,10 @@ from convscope.data.sources import images
 from convscope.errors import ArgumentError, AtlasError, LayerError
 from convscope.models.network import Network
 from convscope.pictures import cut, display
-from convscope.probe.reverse import whole
+from convscope.probe.projection import whole
+from tests.atlases.tiny_network import LAYERS, Noise, build, tiny
 
+ROOT = Path(__file__).parents[2]
 TABLES = ("atlas.json", "channels.parquet", "pictures.parquet", "top.parquet")
 
 
@@ -225,7 +226,7 @@ def test_a_missing_shard_is_made_up_for(tmp_path: Path, expected: object) -> Non
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     """Ten builds, each killed, killed again while it resumes, and finished; see killed.py."""
     command = [sys.executable, str(Path(__file__).with_name("killed.py")), str(tmp_path)]
-    unfinished = subprocess.check_output(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    unfinished = subprocess.check_output(command, env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)})
     assert int(unfinished) > 0  # how many were killed in time depends on the machine
     for attempt in range(10):
         assert contents(tmp_path / str(attempt)) == contents(tmp_path / "whole")
@@ -285,7 +286,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint(
         fsync(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr("convscope.files.os.fsync", full)
+        patch.setattr("convscope.disk.atomic.os.fsync", full)
         with pytest.raises(AtlasError, match=r"^.*: no space left on the disk; free some and run [^\n]*$"):
             build(tmp_path)
     assert not list(tmp_path.rglob("*.part"))

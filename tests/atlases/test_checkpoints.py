@@ -6,8 +6,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from convscope.atlases.channel_statistics import Leaders, Statistics, Tally
 from convscope.atlases.checkpoints import Known, Spans
-from convscope.atlases.tally import Leaders, Statistics, Tally
 
 
 def known(unit: int) -> Known:
@@ -94,7 +94,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("convscope.files.os.fsync", full)
+    monkeypatch.setattr("convscope.disk.atomic.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         spans.add(1, known(1), range(4))
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -5,7 +5,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_network import Noise, tiny
 from torch import Tensor, nn
 
 from convscope.atlases import scan as scan_module
@@ -13,6 +12,7 @@ from convscope.atlases.scan import Top, peaks, scan
 from convscope.data.sources import images
 from convscope.errors import ArgumentError, DataError, LayerError, NetworkError
 from convscope.models.network import Network
+from tests.atlases.tiny_network import Noise, tiny
 
 
 def slow_twin(network: Network, source: object, layer: str, top: int) -> list[list[tuple[float, int, int, int]]]:

@@ -5,13 +5,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tiny_network import Noise, tiny
 
 from convscope.atlases.build import atlas
 from convscope.atlases.store import MANIFEST, PICTURES, TOP, Atlas, Info, open_atlas, put_table, tile_box, tile_size
 from convscope.errors import AtlasError, LayerError, UnitError
 from convscope.models.network import Layer
-from convscope.probe.geometry import ReceptiveField
+from convscope.probe.trace.geometry import ReceptiveField
+from tests.atlases.tiny_network import Noise, tiny
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from convscope import results
 from convscope.cli import main
+from convscope.disk import results
 from convscope.experiments import EXPERIMENTS
 from convscope.models import snapshots
 from tests.contract.cases import CASES, network

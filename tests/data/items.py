@@ -7,7 +7,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from convscope.data.batches import batches
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.data.preprocess import Preprocess
 
 TRANSFORM = Preprocess((3, 8, 8), resize=8)

@@ -6,13 +6,13 @@ import time
 import numpy as np
 import pytest
 import torch
-from items import TRANSFORM, Listed, grey, values
 from PIL import Image
 
 from convscope.data.batches import batches
 from convscope.data.preprocess import Preprocess
 from convscope.data.sources import images
 from convscope.errors import ArgumentError
+from tests.data.items import TRANSFORM, Listed, grey, values
 
 
 def test_order_is_that_of_the_indices_whatever_the_speed() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convscope.data.canvas import SIDE
 from convscope.data.concepts import Concept, concepts
-from convscope.data.drawn import COLOURS, NAMES, SCENES, draw, named_colours
+from convscope.data.drawn.canvas import SIDE
+from convscope.data.drawn.scenes import COLOURS, NAMES, SCENES, draw, named_colours
 from convscope.data.preprocess import Preprocess
 from convscope.errors import ArgumentError, DataError
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from convscope.data.collection import Pictures
 from convscope.data.overlap import candidates, overlaps
+from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
 from convscope.errors import DataError
 from convscope.pictures import encode

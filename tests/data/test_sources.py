@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from items import TRANSFORM, Listed, grey, values, write
 from PIL import Image
 from torch.utils.data import IterableDataset, Subset
 
 from convscope.data.batches import batches
-from convscope.data.collection import NO_CLASS
+from convscope.data.picture_set import NO_CLASS
 from convscope.data.sources import images
 from convscope.errors import ArgumentError, DataError, PictureError
+from tests.data.items import TRANSFORM, Listed, grey, values, write
 
 # Folders and files
 

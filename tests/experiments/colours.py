@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 
 
 def pictures(count: int = 12, side: int = 24) -> Pictures:

@@ -15,10 +15,10 @@ from convscope.experiments.ablate import Ablation
 from convscope.models.catalog import load
 from convscope.models.variants import VARIANTS, build
 from convscope.training.callbacks import ProgressBar
-from convscope.training.choose import choose
-from convscope.training.compare import Pair
 from convscope.training.evaluate import evaluate
 from convscope.training.published import TABLE3
+from convscope.training.selection import choose
+from convscope.training.significance import Pair
 
 DIGITS: dict[str, Any] = {"images": "digits", "per_class": 6, "epochs": 2, "device": "cpu"}
 DEEP, NARROW = "m5", "m5:maps=[2];fc=[2]"

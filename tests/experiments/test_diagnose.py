@@ -13,8 +13,8 @@ from convscope import Network
 from convscope.errors import ArgumentError, DataError, LayerError, NetworkError, WeightsError
 from convscope.experiments.diagnose import Diagnosis, diagnose, shift_inconsistency
 from convscope.figures.diagnose import diagnose as draw
-from convscope.probe.filters import convolution
-from convscope.probe.lint import CHECKS
+from convscope.probe.filters.filters import convolution
+from convscope.probe.filters.first_layer_checks import CHECKS
 
 PICTURES = torch.randn(12, 3, 48, 48, generator=torch.Generator().manual_seed(3)).cumsum(2).cumsum(3) / 30
 

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from convscope import Network, results
-from convscope.data.collection import Pictures
+from convscope import Network
 from convscope.data.concepts import Concept, Concepts, Mark, Marks
+from convscope.data.picture_set import Pictures
+from convscope.disk import results
 from convscope.errors import ArgumentError, DataError, LayerError, NetworkError
 from convscope.experiments.dissect import _bases, dissect
 from convscope.figures.dissect import dissect as draw
-from convscope.perform import perform
+from convscope.runner import perform
 
 SIDE = 20
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.errors import ArgumentError, DataError, LayerError, UnitError
 from convscope.experiments.evolution import evolution
 from convscope.experiments.project import project

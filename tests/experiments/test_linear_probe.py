@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from colours import pictures
 from torch import nn
 
 import convscope
@@ -14,6 +13,7 @@ from convscope.errors import ArgumentError, DataError, LayerError
 from convscope.experiments import linear_probe as module
 from convscope.experiments.linear_probe import linear_probe
 from convscope.figures.linear_probe import linear_probe as draw
+from tests.experiments.colours import pictures
 
 CHANCE = 100 / 3
 
@@ -56,8 +56,8 @@ def test_one_fold_has_no_deviation() -> None:
 def test_a_second_run_reads_what_the_first_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options: dict[str, Any] = {"train": 3, "folds": 2, "classifiers": ["svm"], "cache": tmp_path}
     first = linear_probe(network(), pictures(), **options)
-    monkeypatch.setattr("convscope.training.folds.fit", None)
-    monkeypatch.setattr("convscope.training.features.batches", None)
+    monkeypatch.setattr("convscope.training.cross_validation.fit", None)
+    monkeypatch.setattr("convscope.training.feature_store.batches", None)
     second = linear_probe(network(), pictures(), **options)
     assert second.rows == first.rows
     with pytest.raises(TypeError):

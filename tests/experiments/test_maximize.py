@@ -15,7 +15,7 @@ from convscope.experiments.maximize import Optima, maximize
 from convscope.figures.maximize import maximize as draw
 from convscope.models.network import Network
 from convscope.pictures import standardised
-from convscope.probe.ascent import PRESETS, Ascent
+from convscope.probe.optimize.ascent import PRESETS, Ascent
 
 PLAIN = Ascent(30, 1e-3, "plain", noise=1.0)
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from convscope import Network
-from convscope.atlases.imprints import Imprints
-from convscope.atlases.slides import Slides
-from convscope.data.collection import Pictures
+from convscope.atlases.activation_masks import Imprints
+from convscope.atlases.concept_batches import Slides
 from convscope.data.concepts import Concept, Concepts, Mark, Marks
+from convscope.data.picture_set import Pictures
 from convscope.errors import ArgumentError, DataError
 from convscope.experiments.net2vec import Net2Vec, net2vec
 from convscope.figures.net2vec import net2vec as draw

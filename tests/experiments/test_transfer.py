@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from colours import pictures
 from torch import nn
 
 from convscope import Network
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.errors import ArgumentError, DataError, NetworkError
 from convscope.experiments.transfer import ALONE, BASELINE, crossing, transfer
 from convscope.figures.transfer import transfer as draw
 from convscope.models.variants import build
+from tests.experiments.colours import pictures
 
 SMALL = {"base": "zfnet", "side": 64, "maps": [4, 4, 4, 4, 4], "fc": [8, 8], "classes": 3}
 
@@ -70,7 +70,7 @@ def test_from_scratch_is_trained_on_the_fold_alone_and_resumed(tmp_path: Path, m
     assert trained.confusion.sum() == 9
     assert trained.strength is None
     assert [row["who"] for row in found.rows if row["kind"] == "here"] == ["relu7 + softmax", ALONE]
-    monkeypatch.setattr("convscope.training.scratch.train", None)
+    monkeypatch.setattr("convscope.training.from_scratch.train", None)
     assert transfer(net, pictures(6, 32), **options, **alone).rows == found.rows
 
 
@@ -81,7 +81,7 @@ def test_what_was_left_halfway_is_not_computed_again(tmp_path: Path, monkeypatch
     before = {part.name for part in tmp_path.iterdir()}
     assert transfer(network(), pictures(), **options, cache=tmp_path).rows == whole.rows
     assert before < {part.name for part in tmp_path.iterdir()}
-    monkeypatch.setattr("convscope.training.folds.fit", None)
+    monkeypatch.setattr("convscope.training.cross_validation.fit", None)
     assert transfer(network(), pictures(), **options, cache=tmp_path).rows == whole.rows
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convscope.atlases.sample import MEASURES, Sample, sample
+from convscope.atlases.figure2_sample import MEASURES, Sample, sample
 from convscope.errors import ArgumentError, LayerError
 from convscope.figures.paper import figure2, plate
 

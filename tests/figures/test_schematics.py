@@ -18,8 +18,8 @@ from convscope.figures.switch import switch
 from convscope.models.network import Network
 from convscope.models.variants import build
 from convscope.models.zfnet import initialise
-from convscope.probe.record import run
 from convscope.probe.rectify import Rectified
+from convscope.probe.trace.record import run
 
 SMALL = {"maps": (8, 8, 12, 12, 8), "fc": (16, 16), "classes": 5}
 

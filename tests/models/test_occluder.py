@@ -12,8 +12,8 @@ from convscope.errors import ArgumentError, LayerError
 from convscope.models.network import Network
 from convscope.models.occluder import Approach, Mode, Occluder, covering
 from convscope.models.variants import build
-from convscope.probe.occluders import Grid, grid
-from convscope.probe.record import run
+from convscope.probe.trace.record import run
+from convscope.probe.windows.occluder_grid import Grid, grid
 
 SIDE = 64
 PLACES = grid((SIDE, SIDE), (20, 14), (9, 10))

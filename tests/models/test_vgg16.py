@@ -13,7 +13,7 @@ from convscope.errors import ArgumentError, DataError, WeightsError
 from convscope.models import vgg16
 from convscope.models.catalog import load
 from convscope.models.network import Network
-from convscope.training.readings import readings
+from convscope.training.class_subset_accuracy import readings
 
 FIVE = ("goldfish", "Siberian husky", "lemon", "ostrich", "green snake")
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscope.errors import ArgumentError, NetworkError
+from convscope.probe.projection import whole
 from convscope.probe.rectify import Rectified, unpooled
-from convscope.probe.reverse import whole
 from tests.nets import PreActivation, Spelled
 from tests.slow_twins import RuleRelu, deconvnet, plain_copy
 

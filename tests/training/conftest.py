@@ -3,9 +3,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toys import striped
 
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
+from tests.training.toys import striped
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from toys import TINY
 
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.errors import TrainingError
 from convscope.training import callbacks
 from convscope.training.callbacks import read_log
-from convscope.training.run import train
+from convscope.training.train import train
+from tests.training.toys import TINY
 
 QUICK = {"architecture": TINY, "recipe": "scaled", "batch_size": 8, "warmup": 0.0}
 

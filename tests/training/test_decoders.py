@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
 from convscope.models.upconvnet import read

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toys import TINY
 
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.models.variants import build
 from convscope.models.zfnet import initialise
 from convscope.training.evaluate import combine, evaluate, hits, score
 from convscope.training.published import TABLE2, table2
+from tests.training.toys import TINY
 
 CLASSES = ("class0", "class1", "class2")
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from toys import TINY
 
 from convscope.models.variants import build
 from convscope.models.zfnet import response_norm
 from convscope.training.callbacks import dead_share
 from convscope.training.module import BandedNorm, filter_rms, renormalise, with_banded_norms
+from tests.training.toys import TINY
 
 
 def test_the_loss_is_the_stated_one() -> None:

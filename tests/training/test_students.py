@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from convscope.data.collection import Pictures
+from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
 from convscope.errors import ArgumentError
 from convscope.models.catalog import load
 from convscope.training.recipe import RECIPES
-from convscope.training.run import train
+from convscope.training.train import train
 
 FEW: dict[str, Any] = {"architecture": "m5", "per_class": 20, "test_cap": 5, "batch_size": 32}
 

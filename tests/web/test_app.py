@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 from convscope.atlases.store import Atlas, open_atlas
 from convscope.pictures import decode
 from convscope.web.app import app
-from convscope.web.guard import HEADERS
-from convscope.web.routes_picture import _glow
+from convscope.web.routes.picture import _glow
+from convscope.web.security import HEADERS
 from tests.web.conftest import DEAD, ODD, network
 from tests.web.reading import assert_sound, read
 
@@ -181,7 +181,7 @@ def test_pictures_by_class_and_by_page(client: TestClient, monkeypatch: pytest.M
     cats = read(client.get("/pictures/?label=cats").text)
     links = [{link["href"] for link in page.all("a") if "/picture/" in link["href"]} for page in (everything, cats)]
     assert 0 < len(links[1]) < len(links[0])
-    monkeypatch.setattr("convscope.web.pages_live.SHELF", 4)
+    monkeypatch.setattr("convscope.web.pages.picture.SHELF", 4)
     seen = set()
     for number in range(4):
         page = read(client.get(f"/pictures/?page={number}").text)
@@ -222,7 +222,7 @@ def test_an_atlas_that_breaks_under_us_is_said_in_one_line(atlas: Atlas, tmp_pat
 
 def test_a_surprise_is_a_page_too(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     client = TestClient(app(atlas), base_url=HOME, raise_server_exceptions=False)
-    monkeypatch.setattr("convscope.web.pages.overview", lambda _: 1 // 0)
+    monkeypatch.setattr("convscope.web.pages.atlas.overview", lambda _: 1 // 0)
     answer = client.get("/")
     assert answer.status_code == 500
     assert "ZeroDivisionError" in read(answer.text).text

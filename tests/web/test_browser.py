@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convscope import results
 from convscope.atlases.store import Atlas, open_atlas
-from convscope.web.notebook import FOLDER
+from convscope.disk import results
+from convscope.web.results_index import FOLDER
 from convscope.web.site import report
 from tests.web.test_experiments_report import Figure
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convscope import results
 from convscope.atlases.store import Atlas, open_atlas
-from convscope.web.notebook import FOLDER, Notebook, table
+from convscope.disk import results
+from convscope.web.results_index import FOLDER, Notebook, table
 from convscope.web.site import report
 from tests.web.reading import Reader, assert_sound, read
 

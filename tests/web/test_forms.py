@@ -20,11 +20,11 @@ from convscope.experiments import EXPERIMENTS
 from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.parameters import File, Folder, Images, Picture, Pictures, fields
-from convscope.perform import Experiment, Named, experiment, read
-from convscope.web.contexts_experiments import Control
+from convscope.runner import Experiment, Named, experiment, read
+from convscope.web.contexts.experiments import Control
 from convscope.web.forms import FILE, Desk, answers, command, form
-from convscope.web.pages import Survey
-from convscope.web.slides import Slides
+from convscope.web.pages.atlas import Survey
+from convscope.web.viewed_pictures import Slides
 from tests.web.conftest import SPEC, network
 
 

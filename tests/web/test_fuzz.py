@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from convscope import results
 from convscope.atlases.store import Atlas, open_atlas
+from convscope.disk import results
 from convscope.models.catalog import load
 from convscope.web.app import app
-from convscope.web.guard import HEADERS
 from convscope.web.jobs import Jobs
-from convscope.web.notebook import FOLDER
+from convscope.web.results_index import FOLDER
+from convscope.web.security import HEADERS
 from tests.web.conftest import SPEC
 
 HOME = "http://127.0.0.1:8128"

@@ -17,7 +17,7 @@ from convscope.errors import ArgumentError
 from convscope.progress import progress
 from convscope.web.app import app
 from convscope.web.jobs import WAITING, Jobs
-from convscope.web.notebook import FOLDER
+from convscope.web.results_index import FOLDER
 
 SOON = 60.0  # seconds
 

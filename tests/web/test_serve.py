@@ -16,8 +16,8 @@ import pytest
 from convscope.atlases.build import atlas as build
 from convscope.atlases.store import MANIFEST, Atlas, open_atlas
 from convscope.cli import main
+from convscope.disk.atomic import put
 from convscope.errors import ArgumentError
-from convscope.files import put
 from convscope.web.serve import _names, _private, live
 from tests.web.conftest import network, paint
 

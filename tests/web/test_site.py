@@ -11,11 +11,12 @@ import pytest
 from convscope.atlases.store import Atlas, Entry
 from convscope.errors import ArgumentError, AtlasError
 from convscope.pictures import decode
-from convscope.web import pages, plates
-from convscope.web.contexts import LayerPage
-from convscope.web.pages import Survey
+from convscope.web.contexts.atlas import LayerPage
+from convscope.web.drawing.tile_svg import cell
+from convscope.web.pages import atlas as atlas_pages
+from convscope.web.pages import atlas_images
+from convscope.web.pages.atlas import Survey
 from convscope.web.site import report
-from convscope.web.tiles import cell
 from tests.web.conftest import DEAD, ODD, RARE
 from tests.web.reading import assert_sound, read
 
@@ -74,7 +75,7 @@ def test_the_overview_tells_how_the_atlas_was_made(site: Path, atlas: Atlas) -> 
 
 
 def test_maps_are_sorted_by_strength_and_rarity(survey: Survey) -> None:
-    page = pages.layer_page(survey, "relu2")
+    page = atlas_pages.layer_page(survey, "relu2")
     assert isinstance(page, LayerPage)
     live = [tile for tile in page.tiles if not tile.dead]
     assert [tile.maximum for tile in live] == sorted((tile.maximum for tile in live), reverse=True)
@@ -88,7 +89,7 @@ def test_maps_are_sorted_by_strength_and_rarity(survey: Survey) -> None:
 
 def test_a_page_agrees_with_the_atlas(survey: Survey, atlas: Atlas) -> None:
     entry, channel = atlas["relu2", 7], atlas.channel("relu2", 7)
-    page = pages.feature_map(survey, entry, channel)
+    page = atlas_pages.feature_map(survey, entry, channel)
     assert [e.value for e in page.excerpts] == entry.values.tolist()
     assert [(e.row, e.column) for e in page.excerpts] == [tuple(place) for place in entry.positions.tolist()]
     assert [e.box for e in page.excerpts] == [tuple(box) for box in entry.boxes.tolist()]
@@ -180,7 +181,7 @@ def test_a_report_that_fails_leaves_what_was_there(
     def fail(*_: object) -> bytes:
         raise OSError("no space left on the disk")
 
-    monkeypatch.setattr(plates, "compose", fail)
+    monkeypatch.setattr(atlas_images, "compose", fail)
     with pytest.raises(OSError, match="no space"):
         report(atlas, tmp_path / "out")
     with pytest.raises(OSError, match="no space"):
@@ -207,14 +208,14 @@ def test_the_mark_names_what_the_report_is_of(site: Path, atlas: Atlas) -> None:
     ],
 )
 def test_a_report_does_not_tell_where_files_were(spec: str, shown: str) -> None:
-    assert pages._public(spec) == shown
+    assert atlas_pages._public(spec) == shown
 
 
 def test_layers_of_any_name_and_modules_that_hold_others(atlas: Atlas) -> None:
     conv1, relu1, *_ = atlas.info.table
     names = ["block.conv", "block.relu", "block", "relu#0", "relu#1", "head"]
     info = replace(atlas.info, table=tuple(replace(relu1, name=name) for name in names), layers=("block.relu", "relu"))
-    between, rest = pages._between(info)
+    between, rest = atlas_pages._between(info)
     assert {name: [layer.name for layer in found] for name, found in between.items()} == {
         "block.relu": ["block.conv"],
         "relu": ["relu#0"],

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from convscope import evaluate, load
-from convscope.results import Result, write
+from convscope.disk.results import Result, write
 from convscope.training.evaluate import Evaluation, combine, score
 from convscope.training.published import table2
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
+from convscope.disk.results import Result, write
 from convscope.models.network import Network
 from convscope.models.variants import VARIANTS, build
-from convscope.results import Result, write
 
 HERE = Path(__file__).parent
 MAPS = ("conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import convscope
-from convscope.data.parts import FACES
-from convscope.data.parts import read as boxes
-from convscope.results import read, read_arrays, write
+from convscope.data.part_boxes import FACES
+from convscope.data.part_boxes import read as boxes
+from convscope.disk.results import read, read_arrays, write
 
 RUNS = ("figure2", "invariance", "occlude", "redundancy", "digit", *(f"channels-relu{n}" for n in range(1, 6)))
 HERE = Path(__file__).parent

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from convscope.disk.results import Result, write
 from convscope.models.catalog import load
 from convscope.models.network import Network
-from convscope.results import Result, write
 
 RUNS = ("p5-noise", "p5-mean", "p5-literal", "p5-fourier", "p3-noise", "p3-mean", "p3-literal")
 LAYERS = ("relu1", "relu2", "relu3", "relu4", "relu5")

@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from convscope.results import read, write
+from convscope.disk.results import read, write
 
 TRAININGS = ("plateau-none", "plateau-0.1", "cosine-none", "cosine-0.1")
 HERE = Path(__file__).parent

@@ -5,8 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+from convscope.disk.results import Result, against, write
 from convscope.models.catalog import load
-from convscope.results import Result, against, write
 
 PUBLISHED = {"m5": (0.991, 0.982), "m6": (0.879, 0.801)}
 HERE = Path(__file__).parent

@@ -1,0 +1,1 @@
+"""What dissection and Net2Vec compute: concept weights, streaming quantiles, upsampled maps."""

@@ -1,0 +1,1 @@
+"""Descriptors that are no network's: HOG and its differentiable form."""

@@ -1,0 +1,1 @@
+"""Measures of filters: selectivity, similarity, spectra, checks of the first layer."""

@@ -1,0 +1,1 @@
+"""Optimisation over pictures: ascent, priors, parameterisations, inversion, curvature."""

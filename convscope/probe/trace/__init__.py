@@ -1,0 +1,1 @@
+"""A network as a graph of operations: unit addresses, the traced graph, receptive fields, recorded outputs."""

@@ -1,0 +1,1 @@
+"""One dataclass a page: all that its template reads."""

@@ -1,0 +1,1 @@
+"""SVG charts, tiles and sprite sheets."""

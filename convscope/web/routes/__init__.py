@@ -1,0 +1,1 @@
+"""Addresses of the app and the pages that answer them."""
