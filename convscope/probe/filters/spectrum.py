@@ -56,6 +56,30 @@ def folded(shares: Tensor, stride: tuple[int, int]) -> Tensor:
     return (shares * beyond).sum((1, 2))
 
 
+def orientation_selectivity(shares: Tensor) -> Tensor:
+    """How far each spectrum's power lies along one orientation, (N,): 0 for none or all alike, 1 for a single one.
+
+    The length of the mean of exp(2iθ), weighted by power; the constant part has no orientation and is left out.
+    """
+    line = frequencies(shares.shape[1])
+    angle = torch.atan2(line[:, None], line[None, :])
+    varying = shares * (radius(shares.shape[1]) > 0)
+    total = varying.sum((1, 2))
+    length = torch.hypot((varying * (2 * angle).cos()).sum((1, 2)), (varying * (2 * angle).sin()).sum((1, 2)))
+    return length / torch.where(total > 0, total, torch.ones_like(total))
+
+
+def frequency_selectivity(shares: Tensor) -> Tensor:
+    """How far each spectrum's power gathers at some radial frequencies, (N,), in nats: 0 for white noise.
+
+    The divergence of the power in 8 rings over 0 to 0.5, and the corners beyond, from the rings' areas.
+    """
+    ring = (radius(shares.shape[1]) * 2 * BINS).long().clamp(max=BINS)
+    area = torch.bincount(ring.flatten(), minlength=BINS + 1).double() / ring.numel()
+    power = torch.stack([(shares * (ring == k)).sum((1, 2)) for k in range(BINS + 1)], 1)
+    return torch.xlogy(power, power / area).sum(1)
+
+
 def spread(means: Tensor) -> float:
     """Entropy of the histogram of mean frequencies, 0 (all in one bin) to 1 (all bins alike); NaN are left out."""
     counts = torch.histc(means[means.isfinite()].clamp(0, 0.5), BINS, 0, 0.5)
