@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +74,6 @@ def experiment(name: str) -> Experiment:
     run = getattr(import_module(EXPERIMENTS[name]), name)
     draw = getattr(import_module(f"convscope.figures.{name}"), name)
     return Experiment(name, run, draw, fields(run), fields(draw, options=True))
-
-
-@cache
-def question(name: str) -> str:
-    """What the experiment answers: the first sentence of its file, read without importing it."""
-    spec = find_spec(EXPERIMENTS[name])
-    source = Path(str(spec and spec.origin)).read_text(encoding="utf-8")
-    return source.removeprefix('"""').split("?")[0] + "?"  # no ast: its parser fails now and then among threads
 
 
 def perform(name: str, values: Values, out: str | Path) -> Done:
