@@ -59,16 +59,30 @@ def run(capsys: pytest.CaptureFixture[str]) -> Said:
     return Said(capsys)
 
 
-def test_help_answers_in_under_half_a_second() -> None:
+@pytest.mark.parametrize("command", [[], ["atlas"], ["maximize"]])
+def test_help_answers_in_under_half_a_second(command: list[str]) -> None:
     """In processor time, which other work on the machine does not change much."""
     times = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run([sys.executable, "-m", "convscope.cli", "--help"], capture_output=True, check=True)
+        line = [sys.executable, "-m", "convscope.cli", *command, "--help"]
+        done = subprocess.run(line, capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        assert b"atlas" in done.stdout
+        assert b"Usage: convscope" in done.stdout
     assert min(times) < 0.5
+
+
+def test_the_help_of_every_command_imports_nothing_heavy() -> None:
+    heavy = "{'torch', 'numpy', 'PIL', 'matplotlib', 'scipy', 'pyarrow', 'fastapi', 'lightning'}"
+    code = (
+        "import sys, typer; from convscope.cli import app, main; "
+        "codes = {main([name, '--help']) for name in typer.main.get_command(app).commands}; "
+        f"print('imported', *codes, *({heavy} & {{*sys.modules}}))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "imported 0"
+    assert run.stdout.count("Usage: convscope") == len(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def test_every_experiment_has_its_command() -> None:
