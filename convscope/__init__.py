@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # for type checkers and editors; tests/test_exports.py holds 
     from convscope.training.train import train as train
     from convscope.web.site import report as report
 
-HOMES = {  # module: the public names it gives, besides the experiments
+_HOMES = {  # module: the public names it gives, besides the experiments
     "atlases.build": ["atlas"],
     "atlases.scan": ["scan"],
     "atlases.store": ["open_atlas"],
@@ -61,7 +61,7 @@ HOMES = {  # module: the public names it gives, besides the experiments
     "web.site": ["report"],
 }
 _attribute, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs=HOMES | {f"experiments.{name}": [name] for name in EXPERIMENTS}
+    __name__, submod_attrs=_HOMES | {f"experiments.{name}": [name] for name in EXPERIMENTS}
 )
 
 

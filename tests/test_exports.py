@@ -24,7 +24,7 @@ def announced() -> dict[str, str]:
 
 
 def test_type_checkers_see_the_names_that_are_attached() -> None:
-    attached = {name: module for module, names in convscope.HOMES.items() for name in names}
+    attached = {name: module for module, names in convscope._HOMES.items() for name in names}
     assert announced() == attached | {name: f"experiments.{name}" for name in EXPERIMENTS}
     assert set(convscope.__all__) == set(announced())
 
