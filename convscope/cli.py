@@ -25,6 +25,7 @@ app = typer.Typer(
     name="convscope",
     help="A microscope for convolutional networks.",
     add_completion=False,
+    add_help_option=False,  # typer's imports pydantic, half a second, before any command
     rich_markup_mode=None,  # plain text, and rich need not be imported to print it
 )
 
@@ -33,13 +34,15 @@ app = typer.Typer(
 def _convscope(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False,
+    show_help: Annotated[bool, typer.Option("--help", help="Show this message and exit.")] = False,
 ) -> None:
     if version:
         from importlib.metadata import version as installed
 
         print(installed("convscope"))
-    elif context.invoked_subcommand is None:
+    elif show_help or context.invoked_subcommand is None:
         print(context.get_help())
+        raise typer.Exit
 
 
 for command in (atlas, report, view, demo, layers, figure2, overlap, schematics, train, evaluate):

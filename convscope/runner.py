@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from convscope.declarations import declared
 from convscope.errors import ArgumentError
 from convscope.experiments import EXPERIMENTS
 from convscope.parameters import Field, fields
@@ -25,14 +25,24 @@ Values = Mapping[str, Any]
 class Experiment:
     """An experiment as commands and forms see it: `run` finds, `draw` shows what was found.
 
-    inputs: the parameters of `run`; display: the further ones of `draw`, which change the figure only.
+    inputs: the parameters of `run`; display: the further ones of `draw`, which change the figure only. text: what it
+    does, as the documentation of `run` says. Its module is imported when `run` or `draw` is first needed.
     """
 
     name: str
-    run: Callable[..., Any]
-    draw: Callable[..., Any]
     inputs: tuple[Field, ...]
     display: tuple[Field, ...]
+    text: str
+
+    @property
+    def run(self) -> Callable[..., Any]:
+        """The function. Imports torch."""
+        return _function(EXPERIMENTS[self.name], self.name)
+
+    @property
+    def draw(self) -> Callable[..., Any]:
+        """The function that draws its figure. Imports torch and matplotlib."""
+        return _function(f"convscope.figures.{self.name}", self.name)
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -44,10 +54,10 @@ class Experiment:
         last = [one for one in self.inputs if one.positional][-1]
         return field.many and (field is last or not field.positional)
 
-    @property
-    def text(self) -> str:
-        """What it does, as its documentation says."""
-        return inspect.getdoc(self.run) or ""
+
+def _function(module: str, name: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
 
 
 @dataclass(frozen=True)
@@ -69,20 +79,11 @@ class Done:
 
 @cache
 def experiment(name: str) -> Experiment:
-    """The experiment of this name. Imports it, and torch with it."""
+    """The experiment of this name, as its files declare it: none is imported."""
     if name not in EXPERIMENTS:
         raise ArgumentError("experiment", name, f"expected one of {', '.join(EXPERIMENTS)}")
-    run = getattr(import_module(EXPERIMENTS[name]), name)
-    draw = getattr(import_module(f"convscope.figures.{name}"), name)
-    return Experiment(name, run, draw, fields(run), fields(draw, options=True))
-
-
-@cache
-def question(name: str) -> str:
-    """What the experiment answers: the first sentence of its file, read without importing it."""
-    spec = find_spec(EXPERIMENTS[name])
-    source = Path(str(spec and spec.origin)).read_text(encoding="utf-8")
-    return source.removeprefix('"""').split("?")[0] + "?"  # no ast: its parser fails now and then among threads
+    run, draw = declared(EXPERIMENTS[name], name), declared(f"convscope.figures.{name}", name)
+    return Experiment(name, fields(run), fields(draw, options=True), inspect.getdoc(run) or "")
 
 
 def perform(name: str, values: Values, out: str | Path) -> Done:

@@ -1,13 +1,15 @@
-"""What in docs/ is generated: the reference of the command line, and the schematics of the bundled network.
+"""What is generated: the reference of the command line, the README's table of experiments, the pictures in docs/.
 
 make docs
 """
 
 import inspect
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,55 +18,20 @@ import typer
 from matplotlib.figure import Figure
 from PIL.Image import Image
 
-from convscope import (
-    Network,
-    ablate,
-    activations,
-    correspondence,
-    curvature,
-    diagnose,
-    dissect,
-    evolution,
-    images,
-    invariance,
-    invert,
-    linear_probe,
-    load,
-    maximize,
-    net2vec,
-    occlude,
-    project,
-    redundancy,
-    train,
-    transfer,
-)
+import convscope
+from convscope import Network
 from convscope.cli import app
 from convscope.commands.experiments import command as complete
 from convscope.data.drawn.canvas import SIDE
 from convscope.data.drawn.scenes import draw
 from convscope.demo import FEW, FIVE, SEEN, SMALLER
-from convscope.experiments import EXPERIMENTS
-from convscope.figures.ablate import ablate as draw_ablation
-from convscope.figures.activations import activations as draw_activations
-from convscope.figures.correspondence import correspondence as draw_correspondence
-from convscope.figures.curvature import curvature as draw_curvature
-from convscope.figures.diagnose import diagnose as draw_diagnosis
-from convscope.figures.dissect import dissect as draw_dissection
-from convscope.figures.evolution import evolution as draw_evolution
+from convscope.experiments import TABLE
 from convscope.figures.grid import canvas, fitted, mosaic, place
-from convscope.figures.invariance import invariance as draw_invariance
-from convscope.figures.invert import invert as draw_inverses
-from convscope.figures.linear_probe import linear_probe as draw_layers
-from convscope.figures.maximize import maximize as draw_optima
-from convscope.figures.net2vec import net2vec as draw_net2vec
-from convscope.figures.occlude import occlude as draw_occlusion
-from convscope.figures.project import project as draw_projection
-from convscope.figures.redundancy import redundancy as draw_redundancy
 from convscope.figures.schematics import schematics
-from convscope.figures.transfer import transfer as draw_transfer
 from convscope.probe.trace.record import run
 
 DOCS = Path(__file__).parent
+README = DOCS.parent / "README.md"
 PAGE = DOCS.parent / "demo/report/layers/relu5/19.html"  # strokes low in the picture: legs and handles
 ATLAS, LOOK = DOCS.parent / "demo/atlas", "150?top=42&left=72&side=29"  # a turtle, a part of it hidden
 
@@ -76,7 +43,7 @@ BENT = ["relu1:0", "relu2:23", "relu3:7", "stop_sign"]
 def reference() -> str:
     """The text of docs/cli.md."""
     commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    commands |= {name: complete(name) for name in commands if name.replace("-", "_") in EXPERIMENTS}
+    commands |= {row.command: complete(row.command) for row in TABLE.values()}
     lines = ["# Commands", "", "Written by `make docs`.", ""]
     lines += [f"- [`{name}`](#{name}): {_summary(command)}" for name, command in commands.items()]
     for name, command in commands.items():
@@ -115,27 +82,39 @@ def _default(param: Any) -> str:
     return "" if hidden else f" [default: {param.default}]"
 
 
+def with_experiments(readme: str) -> str:
+    """The README with its table of experiments made anew."""
+    head = "| experiment | question |\n|---|---|\n"
+    rows = [f"| [`{row.command}`](docs/{row.command}.md) | {row.question} |\n" for row in TABLE.values()]
+    return re.sub(rf"{re.escape(head)}(\|.*\n)*", lambda _: head + "".join(rows), readme)
+
+
+def figure(name: str, *given: Any, **settings: Any) -> Figure:
+    """The figure of an experiment on what is given to its function."""
+    found = getattr(convscope, name)(*given, **settings)
+    network = given[0] if isinstance(given[0], Network) else found.network
+    figures = import_module(f"convscope.figures.{name}")
+    return getattr(figures, name)(network, found)
+
+
 def unpoolings(net: Network, picture: Image) -> Figure:
     """The map of relu5 that is strongest for a picture, under V2's four unpoolings."""
     maps = run(net.working("cpu"), net.inputs(picture), ["relu5"])["relu5"]
     unit = f"relu5:{int(maps[0].amax((1, 2)).argmax())}"
-    found = project(net, picture, unit, unpool=("switch", "nearest", "nails", "overwrite"))
-    return draw_projection(net, found)
+    return figure("project", net, picture, unit, unpool=("switch", "nearest", "nails", "overwrite"))
 
 
 def formed() -> Figure:
     """Six maps of both layers of a convnet for digits, over its training."""
     with tempfile.TemporaryDirectory() as run:
-        train("digits", run, architecture="m5", per_class=140, epochs=40, accelerator="cpu", quiet=True)
-        found = evolution(run, "digits", available=True)
-    return draw_evolution(found.network, found)
+        convscope.train("digits", run, architecture="m5", per_class=140, epochs=40, accelerator="cpu", quiet=True)
+        return figure("evolution", run, "digits", available=True)
 
 
 def smaller() -> Figure:
     """The convnet for digits, and what is left of it without a block of its two, or with a narrow classifier."""
     with tempfile.TemporaryDirectory() as cache:
-        found = ablate("digits", variants=SMALLER, per_class=100, epochs=8, cache=cache, device="cpu")
-    return draw_ablation(found.network, found)
+        return figure("ablate", "digits", variants=SMALLER, per_class=100, epochs=8, cache=cache, device="cpu")
 
 
 def drawings() -> Figure:
@@ -168,44 +147,45 @@ def app_screenshot(file: Path, atlas: Path = ATLAS) -> None:
         server.terminate()
 
 
+def pictures(net: Network) -> dict[str, Figure]:
+    """The figures of the docs by the names of their files."""
+    gallery = convscope.images("gallery")
+    sign = gallery.picture(next(i for i, path in enumerate(gallery.paths) if path.startswith("stop_sign/")))
+    faces = ["gallery/Faces_easy/image_0040.jpg", "gallery/stop_sign/image_0009.jpg"]
+    ways = {"preset": "normalised", "start": ["noise", "class-mean"]}
+    return {
+        "activations": figure("activations", net, sign, layers=["relu1", "relu2"]),
+        "diagnose": figure("diagnose", net, gallery),
+        "redundancy": figure("redundancy", net, gallery),
+        "correspondence": figure("correspondence", net, "gallery", "faces", count=5),
+        "invariance": figure("invariance", net, FIVE),
+        "linear-probe": figure("linear_probe", net, gallery, exclude=FEW, train=2, folds=3),
+        "ablate": smaller(),
+        "transfer": figure("transfer", net, gallery, exclude=FEW, train=[1, 2], folds=3),
+        "occlude": figure("occlude", net, SEEN, gallery=gallery),
+        "evolution": formed(),
+        "invert": figure("invert", net, faces, layers=INVERTED),
+        "invert-hog": figure("invert", net, faces, layers=[], descriptors=["uoctti", "hog"]),
+        "maximize": figure("maximize", net, OPTIMA),
+        "class-means": figure("maximize", net, OPTIMA[-3:], images=gallery, **ways),
+        "curvature": figure("curvature", net, BENT),
+        "dissect": figure("dissect", net, "drawn", rotations=3),
+        "dissect-photographs": figure("dissect", net, "gallery", rotations=3),
+        "net2vec": figure("net2vec", net, "drawn"),
+        "drawn": drawings(),
+        "unpoolings": unpoolings(net, sign),
+    }
+
+
 def main() -> None:
     """Write all of it."""
     (DOCS / "cli.md").write_text(reference(), encoding="utf-8")
-    net, gallery = load("zfnet128"), images("gallery")
-    for drawing in schematics(net, gallery.picture(0)):
+    README.write_text(with_experiments(README.read_text(encoding="utf-8")), encoding="utf-8")
+    net = convscope.load("zfnet128")
+    for drawing in schematics(net, convscope.images("gallery").picture(0)):
         drawing.write(DOCS / "images")
-    sign = gallery.picture(next(i for i, path in enumerate(gallery.paths) if path.startswith("stop_sign/")))
-    maps = activations(net, sign, layers=["relu1", "relu2"])
-    draw_activations(net, maps).savefig(DOCS / "images/activations.png", format="png")
-    draw_diagnosis(net, diagnose(net, gallery)).savefig(DOCS / "images/diagnose.png", format="png")
-    repeated = redundancy(net, gallery)
-    draw_redundancy(net, repeated).savefig(DOCS / "images/redundancy.png", format="png")
-    alike = correspondence(net, "gallery", "faces", count=5)
-    draw_correspondence(net, alike).savefig(DOCS / "images/correspondence.png", format="png")
-    draw_invariance(net, invariance(net, FIVE)).savefig(DOCS / "images/invariance.png", format="png")
-    probed = linear_probe(net, gallery, exclude=FEW, train=2, folds=3)
-    draw_layers(net, probed).savefig(DOCS / "images/linear-probe.png", format="png")
-    smaller().savefig(DOCS / "images/ablate.png", format="png")
-    learnt = transfer(net, gallery, exclude=FEW, train=[1, 2], folds=3)
-    draw_transfer(net, learnt).savefig(DOCS / "images/transfer.png", format="png")
-    draw_occlusion(net, occlude(net, SEEN, gallery=gallery)).savefig(DOCS / "images/occlude.png", format="png")
-    formed().savefig(DOCS / "images/evolution.png", format="png")
-    faces = ["gallery/Faces_easy/image_0040.jpg", "gallery/stop_sign/image_0009.jpg"]
-    draw_inverses(net, invert(net, faces, layers=INVERTED)).savefig(DOCS / "images/invert.png", format="png")
-    edges = invert(net, faces, layers=[], descriptors=["uoctti", "hog"])
-    draw_inverses(net, edges).savefig(DOCS / "images/invert-hog.png", format="png")
-    optima = maximize(net, OPTIMA)
-    draw_optima(net, optima).savefig(DOCS / "images/maximize.png", format="png")
-    compared = maximize(net, OPTIMA[-3:], preset="normalised", start=["noise", "class-mean"], images=gallery)
-    draw_optima(net, compared).savefig(DOCS / "images/class-means.png", format="png")
-    bent = curvature(net, BENT)
-    draw_curvature(net, bent).savefig(DOCS / "images/curvature.png", format="png")
-    draw_dissection(net, dissect(net, "drawn", rotations=3)).savefig(DOCS / "images/dissect.png", format="png")
-    photographs = dissect(net, "gallery", rotations=3)
-    draw_dissection(net, photographs).savefig(DOCS / "images/dissect-photographs.png", format="png")
-    draw_net2vec(net, net2vec(net, "drawn")).savefig(DOCS / "images/net2vec.png", format="png")
-    drawings().savefig(DOCS / "images/drawn.png", format="png")
-    unpoolings(net, sign).savefig(DOCS / "images/unpoolings.png", format="png")
+    for name, drawn in pictures(net).items():
+        drawn.savefig(DOCS / f"images/{name}.png", format="png")
     if PAGE.exists() and shutil.which("chromium"):
         screenshot(PAGE.resolve().as_uri(), DOCS / "images/report.png")
         app_screenshot(DOCS / "images/view.png")

@@ -13,6 +13,7 @@ ROOT = Path(str(convscope.__file__)).parent
 
 FLOORS: dict[str, tuple[int, str]] = {  # package: (floor, its modules from left to right; a room's stand together)
     "errors": (0, ""),
+    "declarations": (0, ""),
     "progress": (0, ""),
     "parameters": (0, ""),
     "pictures": (1, ""),

@@ -8,7 +8,7 @@ import pytest
 from convscope.experiments import EXPERIMENTS
 from convscope.models.network import Network
 from convscope.parameters import Field, Images, Pictures, fields
-from convscope.runner import experiment, question
+from convscope.runner import experiment
 
 
 def sample(
@@ -56,5 +56,3 @@ def test_every_experiment_can_be_offered(name: str) -> None:
     chosen = experiment(name)
     assert chosen.fields
     assert len({field.name for field in chosen.fields}) == len(chosen.fields)
-    assert question(name).endswith("?")
-    assert "\n" not in question(name)

@@ -1,6 +1,6 @@
 """The commands of the experiments, made from their signatures; each is imported only when it is called.
 
-add(app)        # one command for every row of EXPERIMENTS
+add(app)        # one command for every row of TABLE
 """
 
 import inspect
@@ -11,10 +11,10 @@ import typer
 from typer.core import TyperCommand
 
 from convscope.commands.shared import NETWORK, Out, Quiet, report_skipped
-from convscope.experiments import EXPERIMENTS
+from convscope.experiments import TABLE
 from convscope.parameters import Field
 from convscope.progress import silenced
-from convscope.runner import experiment, perform, question
+from convscope.runner import experiment, perform
 
 METAVARS = {"integer": "N", "number": "X", "images": "IMAGES", "network": "NETWORK"}
 TYPES: dict[str, Any] = {"integer": int, "number": float, "flag": bool, "file": Path, "folder": Path}
@@ -23,8 +23,8 @@ TYPES |= {"picture": Path, "pictures": Path}
 
 def add(app: typer.Typer) -> None:
     """Give `app` a command for every experiment; its name has hyphens where the function's has underscores."""
-    for name in EXPERIMENTS:
-        app.command(name.replace("_", "-"), cls=_Late, help=question(name))(lambda: None)
+    for row in TABLE.values():
+        app.command(row.command, cls=_Late, help=row.question)(lambda: None)
 
 
 class _Late(TyperCommand):
@@ -49,9 +49,9 @@ def command(name: str) -> Any:
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__doc__ = f"{question(own)}\n\n{chosen.text}"
+    run.__doc__ = f"{TABLE[own].question}\n\n{chosen.text}"
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name, help=f"{question(own)}\n\n{_first(chosen.text)}")(run)
+    single.command(name, help=f"{TABLE[own].question}\n\n{_first(chosen.text)}")(run)
     return typer.main.get_command(single)
 
 

@@ -93,7 +93,7 @@ def _life(
 
 
 def _warm(survey: Survey, urls: Urls, shelf: Shelf, slides: Slides | None, lens: Lens | None) -> None:
-    """Do early what is slow the first time: compile pages, draw layers, import experiments, ask the lens."""
+    """Do early what is slow the first time: compile pages, draw layers, read what experiments take, ask the lens."""
     with suppress(ConvscopeError):  # a reader will see it on the page
         atlas_pages.compiled()
         for name in survey.layers:

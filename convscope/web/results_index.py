@@ -22,10 +22,10 @@ from PIL import Image
 
 from convscope.disk.results import FILES, Result, Row, collected, read_arrays
 from convscope.errors import ConvscopeError
-from convscope.experiments import EXPERIMENTS
+from convscope.experiments import TABLE
 from convscope.parameters import Field
 from convscope.probe.trace.address import parse
-from convscope.runner import experiment, question
+from convscope.runner import experiment
 from convscope.web.contexts.experiments import Finding, Mention, Table, Trial, Value
 
 FOLDER = "experiments"  # of an atlas
@@ -84,7 +84,7 @@ class Notebook:
         findings, folders, mentions = [], {}, dict[tuple[str, int], list[Mention]]()
         for kept, place in self._places.items():
             for folder, result in collected(place):
-                if result.experiment not in EXPERIMENTS:
+                if result.experiment not in TABLE:
                     continue
                 name = (
                     folder.relative_to(place).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -117,9 +117,9 @@ class Notebook:
     def trials(self, everything: bool = False) -> tuple[Trial, ...]:
         """The experiments that have results; with `everything` all there are."""
         contents = self.contents()
-        found = {name: [one for one in contents.findings if one.experiment == name] for name in EXPERIMENTS}
+        found = {name: [one for one in contents.findings if one.experiment == name] for name in TABLE}
         return tuple(
-            Trial(name, question(name), len(results), results[-1] if results else None)
+            Trial(name, TABLE[name].question, len(results), results[-1] if results else None)
             for name, results in found.items()
             if results or everything
         )
@@ -183,7 +183,7 @@ def finding(key: str, folder: Path, result: Result) -> Finding:
     return Finding(
         key=key,
         experiment=result.experiment,
-        question=question(result.experiment),
+        question=TABLE[result.experiment].question,
         given=_given(known, result, f"data set {data}" if data else "the network itself"),
         network=str(result.network.get("name") or ""),
         tier=min(max(result.tier, 0), 2),

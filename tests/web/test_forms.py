@@ -47,7 +47,7 @@ def ask(
     """Ask."""
 
 
-ASK = Experiment("ask", ask, ask, fields(ask), ())
+ASK = Experiment("ask", fields(ask), (), "")
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import re
 from typing import Literal
 
-from convscope.experiments import EXPERIMENTS
-from convscope.runner import experiment, question
+from convscope.experiments import TABLE
+from convscope.runner import experiment
 from convscope.web.contexts.experiments import (
     ChartPage,
     ExperimentPage,
@@ -32,7 +32,7 @@ def experiment_page(
     return ExperimentPage(
         network=survey.info.network,
         name=name,
-        question=question(name),
+        question=TABLE[name].question,
         about=about(name),
         findings=survey.notebook.findings(name),
         form=form,
@@ -49,10 +49,10 @@ def about(name: str) -> str:
 def inquiries(picture: str, unit: str, of: Literal["picture", "unit"]) -> tuple[Inquiry, ...]:
     """The experiments that take a picture, or a unit, with the one in view in their forms.
 
-    An experiment is ready when it needs nothing else. Imports all of them, which takes seconds the first time.
+    An experiment is ready when it needs nothing else.
     """
     found = []
-    for name in EXPERIMENTS:
+    for name, row in TABLE.items():
         inputs = [field for field in experiment(name).inputs if field.kind != "network"]
         pictures = [field for field in inputs if field.kind in ("picture", "pictures")][:1]
         units = [field for field in inputs if field.name in UNITS and field.positional]
@@ -61,13 +61,13 @@ def inquiries(picture: str, unit: str, of: Literal["picture", "unit"]) -> tuple[
         wanted = [(field.name, picture) for field in pictures if of == "picture" or not field.optional]
         given = dict([*wanted, *((field.name, unit) for field in units)])
         ready = all(field.optional or field.name in given for field in inputs)
-        found.append(Inquiry(name, question(name), tuple(given.items()), ready))
+        found.append(Inquiry(name, row.question, tuple(given.items()), ready))
     return tuple(found)
 
 
 def step_page(survey: Survey, step: Step, asked: str) -> StepPage:
     """A job; `asked` is what stood in its form, as a query."""
-    return StepPage(survey.info.network, step, question(step.experiment), asked)
+    return StepPage(survey.info.network, step, TABLE[step.experiment].question, asked)
 
 
 def chart_page(survey: Survey, found: Finding, arrays: tuple[tuple[str, tuple[int, ...]], ...]) -> ChartPage:
