@@ -217,10 +217,8 @@ def _places(
     numbers = [int(name) if name.isdecimal() else -1 for name in names]
     if len(set(numbers)) == len(names) and all(0 <= number < len(outputs) for number in numbers):
         if pictures.alphabetical:
-            ends = f"{names[0]!r} to {names[-1]!r}"
-            warnings.warn(
-                f"{pictures.name}: classes {ends} are taken as output numbers of {network.name}", stacklevel=4
-            )
+            meaning = f"numbers of outputs of {network.name}, {min(numbers)} to {max(numbers)}"
+            warnings.warn(f"{pictures.name}: its {len(names)} classes are taken as {meaning}", stacklevel=4)
         return numbers
     if network.classes:
         unknown = [name for name in names if name not in outputs]
