@@ -30,6 +30,7 @@ class PictureNames:
         self.places: dict[str, list[int]] = {}
         self._paths: set[str] = set()
         self._roots: set[str] = set()
+        self._here = file_name(Path.cwd().as_posix())
         self._followed: dict[str, str] = {}
         for place in range(len(pictures)):
             for path in self._paths_of(pictures, place):
@@ -78,9 +79,8 @@ class PictureNames:
                 continue
             yield plain
             expanded = os.path.expanduser(plain)  # noqa: PTH111 - a Path fails where there is no home
-            folders = [Path.cwd(), *([beside] if beside else [])]
             above = map(posixpath.dirname, self._all_roots)  # for "pictures/cat/1.png" of the folder "pictures"
-            for base in (*(file_name(folder.as_posix()) for folder in folders), *above):
+            for base in (self._here, *([file_name(beside.as_posix())] if beside else []), *above):
                 full = posixpath.normpath(posixpath.join(base, expanded))
                 for way in (full, self._real(full)):
                     yield way
