@@ -53,12 +53,12 @@ def demo(folder: Path = Path("demo")) -> Path:
     A second run goes on where the first stopped; an atlas of another version is made anew.
     """
     from convscope.atlases.build import atlas
-    from convscope.data.sources import images
+    from convscope.data.sources import bundled_spelling, images
     from convscope.models.catalog import load
     from convscope.training.train import train
     from convscope.web.site import report
 
-    network, gallery = load("zfnet128"), images("gallery")
+    network, gallery = load("zfnet128"), images(bundled_spelling("gallery"))
     try:
         atlas(network, gallery, folder / "atlas")
     except AtlasError:
@@ -66,9 +66,10 @@ def demo(folder: Path = Path("demo")) -> Path:
         atlas(network, gallery, folder / "atlas")
     run = folder / "digits"
     if not (run / "network.safetensors").exists():
-        train("digits", run, architecture="m5", per_class=140, epochs=40)
+        train(bundled_spelling("digits"), run, architecture="m5", per_class=140, epochs=40)
     own = {"network": network, "run": str(run), "cache": str(folder / "cache")}  # in place of their spellings
-    for name, values in SHOWN.items():
+    for name, shown in SHOWN.items():
+        values = {key: bundled_spelling(value) if isinstance(value, str) else value for key, value in shown.items()}
         perform(name, {**values, **{key: own[key] for key in own if key in values}}, _place(folder, name))
     return report(folder / "atlas", folder / "report")
 

@@ -32,7 +32,11 @@ SOURCES = (
     "a folder, a file, gallery or digits (bundled), torchvision:NAME@ROOT, hf:NAME@SPLIT, or NAME:ROOT@SPLIT for "
     "imagenet, caltech101, caltech256, voc2012, mnist and five"
 )
+EXCLUDE = "a class, folder or picture to leave out, or a file that lists some"
+LABELS = "a table of paths and classes, for pictures that do not lie in class folders"
 Images = Annotated[Any, Kind("images"), SOURCES]
+Exclude = Annotated[Sequence[str], EXCLUDE]
+Labels = Annotated[Any, Kind("file"), LABELS]
 File = Annotated[Any, Kind("file"), "a file"]
 Folder = Annotated[Any, Kind("folder"), "a folder"]
 

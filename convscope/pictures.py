@@ -7,6 +7,7 @@ import io
 import re
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -21,6 +22,8 @@ from convscope.errors import ArgumentError, PictureError
 Source: TypeAlias = "Path | str | bytes | Image.Image | NDArray[Any]"
 
 GALLERY = Path(__file__).parent / "assets" / "gallery"  # the bundled pictures
+HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})  # at byte 8
 PNG_SIDE = 64  # up to here a PNG is about as small as a JPEG, and keeps every bit
 JPEG_QUALITY = 92
 GREY = 128  # of 255: a projection's zero, what lies beyond a picture's border, what covers a part of it (V5, V6, F7)
@@ -107,7 +110,25 @@ def _open(source: Path | str | bytes) -> Image.Image:
         data = path.read_bytes()
     if not data:
         raise PictureError("empty, 0 bytes")
+    try:
+        return Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
+            raise
+    if not reads_heif():
+        raise PictureError("a HEIC picture, which needs pillow-heif: pip install 'convscope[heic]'")
     return Image.open(io.BytesIO(data))
+
+
+@cache
+def reads_heif() -> bool:
+    """Return whether HEIC pictures can be read; Pillow does so from the first call on, where pillow-heif is there."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def _upright(image: Image.Image) -> Image.Image:

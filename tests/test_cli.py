@@ -259,6 +259,27 @@ def test_layers_are_listed_in_columns(run: Said, desk: Path) -> None:
     assert rows[-1].split() == "fc8 Linear 2 1 1 18 whole".split()
 
 
+def test_labels_and_exclusions_from_tables(run: Said, desk: Path) -> None:
+    """Pictures without class folders; a list with a line that names nothing; a picture by its path from here."""
+    (desk / "flat").mkdir()
+    for file in (desk / "pictures").rglob("*.png"):
+        file.rename(desk / "flat" / file.name)
+    (desk / "flat" / "1.dcm").touch()
+    rows = "\r\n".join(f"{k};flat\\{k}.png;{'ab'[k % 2]}" for k in range(6))
+    (desk / "labels.csv").write_text(f"id;image;class\r\n{rows}", encoding="utf-16")
+    (desk / "list.txt").write_text("./1.png\ngone.png\n")
+    line = "evaluate net.safetensors flat --labels labels.csv --exclude flat/0.png --exclude list.txt -o out"
+    code, _, err = run(line)
+    assert (code, err.splitlines()) == (0, [
+        "warning: flat: ignored 1 file: .dcm 1",
+        "warning: list.txt: 1 of 2 lines name no picture of flat, so they exclude nothing: line 2 'gone.png'; "
+        "there a picture is called '0.png'",
+    ])  # fmt: skip
+    result = json.loads((desk / "out/result.json").read_text())
+    assert result["data"]["pictures"] == 6
+    assert (result["settings"]["labels"], result["settings"]["exclude"]) == ("labels.csv", ["flat/0.png", "list.txt"])
+
+
 def test_unpoolings_are_compared_in_one_result(run: Said, desk: Path) -> None:
     ways = " ".join(f"--unpool {way}" for way in ("switch", "nearest", "nails", "overwrite"))
     assert run(f"project net.safetensors pictures/a/0.png relu3:1 -o out {ways}")[0] == 0

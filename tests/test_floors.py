@@ -22,9 +22,10 @@ FLOORS: dict[str, tuple[int, str]] = {  # package: (floor, its modules from left
     "disk": (1, "atomic scratch_dirs cache results"),
     "data": (
         2,
-        """preprocess warp part_boxes
+        """preprocess warp encodings
         drawn.materials drawn.canvas drawn.objects drawn.scenes
-        standard_datasets picture_set sources batches concepts class_means splits overlap content_hashes""",
+        standard_datasets picture_set folders picture_names tables part_boxes labels exclusions
+        sources batches concepts class_means splits overlap content_hashes""",
     ),
     "probe": (
         2,

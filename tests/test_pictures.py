@@ -2,6 +2,7 @@ import io
 import os
 import re
 import struct
+import sys
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from convscope import pictures
+from convscope.data.sources import images
 from convscope.errors import ArgumentError, PictureError
 from convscope.pictures import GALLERY, decode, display, encode, load_picture
 
@@ -270,3 +273,28 @@ def test_display_of_nothing_warns_and_of_nan_raises() -> None:
     for pixels, word in ((torch.zeros(2, 4, 4), "pixels"), (torch.zeros(4, 4), "pixels")):
         with pytest.raises(ArgumentError, match=word):
             display(pixels)
+
+
+# HEIC, where pillow-heif is installed
+
+
+def test_heic_needs_a_library_that_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    pictures.reads_heif.cache_clear()
+    try:
+        assert not pictures.reads_heif()
+        with pytest.raises(PictureError, match=r"needs pillow-heif: pip install 'convscope\[heic\]'"):
+            load_picture(b"\0\0\0\x18ftypheic" + bytes(40))
+    finally:
+        pictures.reads_heif.cache_clear()
+
+
+def test_heic_is_read(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    ramp = np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None].repeat(48, 0).repeat(3, 2)
+    pillow_heif.from_pillow(Image.fromarray(ramp)).save(tmp_path / "ramp.HEIC", quality=95)
+    found = np.asarray(load_picture(tmp_path / "ramp.HEIC"))
+    assert found.shape == ramp.shape
+    assert np.abs(found.astype(int) - ramp).mean() < 4
+    assert np.array_equal(found, np.asarray(load_picture((tmp_path / "ramp.HEIC").read_bytes())))
+    assert images(tmp_path).paths == ["ramp.HEIC"]

@@ -12,6 +12,7 @@ from convscope.commands.shared import (
     Device,
     Dtype,
     Images,
+    Labels,
     Layers,
     NetworkName,
     Out,
@@ -30,6 +31,7 @@ def atlas(
     images: Images,
     out: Out = Path("out/atlas"),
     layers: Layers = None,
+    labels: Labels = None,
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="pictures kept for every feature map")] = 9,
     score: Annotated[str, typer.Option("--score", metavar="SCORE", help="of a map: max, mean or sum")] = "max",
     rule: Annotated[
@@ -50,7 +52,7 @@ def atlas(
     settings: dict[str, Any] = {"score": score, "rule": rule, "shard": _shard(shard)}
     settings |= {"batch_size": batch_size, "device": device, "dtype": dtype}
     with silenced(quiet):
-        built = build(load_network(network), open_pictures(images), out, layers or None, top, **settings)
+        built = build(load_network(network), open_pictures(images, labels), out, layers or None, top, **settings)
     if built is None:
         print(f"{out}: scanned part {shard}")
         return

@@ -74,7 +74,7 @@ def schematics(
     """
     from convscope.figures.schematics import schematics as draw
 
-    shown = picture if picture is not None else open_pictures("gallery").picture(0)
+    shown = picture if picture is not None else open_pictures("bundled:gallery").picture(0)
     for drawing in draw(load_network(network), shown, unit, seed=seed):
         for file in drawing.write(out):
             print(file)

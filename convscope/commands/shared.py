@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convscope.parameters import SHARED, SOURCES
+from convscope.parameters import EXCLUDE, LABELS, SHARED, SOURCES
 
 if TYPE_CHECKING:
     from convscope.data.picture_set import Pictures
@@ -38,8 +38,9 @@ Seed = Annotated[int, typer.Option("--seed", metavar="N", help=SHARED["seed"])]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars; what was skipped is still reported")]
 Exclude = Annotated[
     list[Path] | None,
-    typer.Option("--exclude", metavar="FILE", help="leave out the paths in it, one a line or a CSV's first column"),
+    typer.Option("--exclude", metavar="NAME", help=f"{EXCLUDE}; repeat for more"),
 ]
+Labels = Annotated[str | None, typer.Option("--labels", metavar="FILE", help=LABELS)]
 PerClass = Annotated[
     int | None,
     typer.Option("--per-class", metavar="N", min=1, help="split: N pictures of every class to train on"),
@@ -55,11 +56,11 @@ def load_network(network: str) -> "Network":
     return load(network)
 
 
-def open_pictures(images: str) -> "Pictures":
-    """What IMAGES spells."""
+def open_pictures(images: str, labels: str | None = None) -> "Pictures":
+    """What IMAGES spells, with the classes of a table where `labels` is one."""
     from convscope.data.sources import images as opened
 
-    return opened(images)
+    return opened(images, labels=labels)
 
 
 def say(line: str) -> None:

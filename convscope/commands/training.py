@@ -12,6 +12,7 @@ from convscope.commands.shared import (
     Dtype,
     Exclude,
     Images,
+    Labels,
     Layers,
     NetworkName,
     Out,
@@ -46,6 +47,7 @@ def train(
     ] = None,
     side: Annotated[int | None, typer.Option("--side", metavar="PIXELS", help="of the network's input")] = None,
     validation: Annotated[str | None, typer.Option("--validation", metavar="IMAGES", help="to validate on")] = None,
+    labels: Labels = None,
     per_class: PerClass = None,
     test_cap: TestCap = 50,
     split_seed: SplitSeed = 0,
@@ -82,6 +84,7 @@ def train(
 
     With --decode, train decoders of a network's layers instead: OUT/decoders.safetensors is what invert takes.
     """
+    from convscope.data.sources import with_classes
     from convscope.models.catalog import load
     from convscope.training.decoders import train_decoders
     from convscope.training.recipe import assigned
@@ -92,17 +95,18 @@ def train(
         "devices": devices, "strategy": strategy, "num_nodes": num_nodes, "precision": precision,
     }  # fmt: skip
     settings |= {
-        "validation": validation, "exclude": exclude or (), "per_class": per_class, "test_cap": test_cap,
-        "split_seed": split_seed, "init_from": init_from, "resume": resume, "half": half, "cache": cache,
-        "workers": workers, "quiet": quiet,
+        "validation": None if validation is None else with_classes(validation, labels), "exclude": exclude or (),
+        "per_class": per_class, "test_cap": test_cap, "split_seed": split_seed, "init_from": init_from,
+        "resume": resume, "half": half, "cache": cache, "workers": workers, "quiet": quiet,
     }  # fmt: skip
     if decode is not None:
         network = load(decode)
-        decoded = train_decoders(network, layers or network.rectified(maps=False), images, out, **settings)
+        chosen = layers or network.rectified(maps=False)
+        decoded = train_decoders(network, chosen, open_pictures(images, labels), out, **settings)
         print(decoded.output / "decoders.safetensors")
         return
     done = run(
-        images,
+        open_pictures(images, labels),
         out,
         architecture=architecture,
         recipe=recipe,
@@ -131,6 +135,7 @@ def evaluate(
     per_class: PerClass = None,
     test_cap: TestCap = 50,
     split_seed: SplitSeed = 0,
+    labels: Labels = None,
     exclude: Exclude = None,
     published: Annotated[bool, typer.Option("--published", help="the paper's errors on ImageNet 2012 below")] = False,
     batch_size: BatchSize = 64,
@@ -148,7 +153,7 @@ def evaluate(
     from convscope.training.evaluate import evaluate as run
     from convscope.training.published import table2
 
-    members, pictures = [load_network(name) for name in (network, *(also or []))], open_pictures(images)
+    members, pictures = [load_network(name) for name in (network, *(also or []))], open_pictures(images, labels)
     settings: dict[str, Any] = {
         "crops": crops, "combine_by": combine, "per_class": per_class, "test_cap": test_cap, "split_seed": split_seed,
     }  # fmt: skip
@@ -164,7 +169,7 @@ def evaluate(
     )
     rows = found.rows(members[0].name if not also else f"ensemble of {len(members)}")
     rows += table2() if published else []
-    settings |= {"with": also or [], "dtype": dtype, "exclude": [str(file) for file in exclude or []]}
+    settings |= {"with": also or [], "dtype": dtype, "exclude": [str(file) for file in exclude or []], "labels": labels}
     told = Result("evaluate", members[0].identity(), rows, pictures.identity(), settings, device=str(resolve(device)))
     write(out, told)
     report_skipped(found.skipped.items(), len(found.labels) + len(found.skipped))

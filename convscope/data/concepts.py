@@ -15,9 +15,8 @@ A folder of one's own has a table concepts.csv:
 Of photographs in classes the class is an object in the whole picture, and every pixel has the name of its colour.
 """
 
-import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from convscope.data import tables
 from convscope.data.drawn.canvas import SIDE
 from convscope.data.drawn.scenes import COLOURS, NAMES, draw, named_colours
+from convscope.data.encodings import printable
+from convscope.data.folders import listed
+from convscope.data.picture_names import PictureNames
 from convscope.data.picture_set import NO_CLASS, Pictures
 from convscope.data.preprocess import Preprocess, lattice
 from convscope.data.sources import images
@@ -138,7 +141,7 @@ def concepts(source: object) -> Concepts:
         if found[1] is not None and not (found[1].isdecimal() and int(found[1])):
             raise ArgumentError("concepts", spelled, "expected drawn:N with N at least 1")
         return _drawn(int(found[1] or DRAWN))
-    if spelled == "gallery":
+    if spelled in ("gallery", "bundled:gallery") and not Path(spelled).exists():
         return _photographed(images(spelled))
     folder = Path(spelled).expanduser()
     if (folder / "index.csv").is_file():
@@ -208,7 +211,8 @@ def _photographed(pictures: Pictures) -> Concepts:
 
 def _broden(folder: Path) -> Concepts:
     """Label pictures hold a label's number as red + 256 green; a number in a cell labels the whole picture."""
-    rows, labels = _table(folder / "index.csv", ("image",)), _table(folder / "label.csv", ("number", "name"))
+    rows = _table(folder / "index.csv", ("image",)).records()
+    labels = _table(folder / "label.csv", ("number", "name")).records()
     name_of = {int(row["number"]): row["name"] for row in labels if row["number"].isdecimal()}
     categories = [column for column in rows[0] if column not in INDEX]
     found = {category: [_layers(row[category]) for row in rows] for category in _ordered(set(categories))}
@@ -240,7 +244,7 @@ def _numbers(folder: Path, category: str, labels: list[dict[str, str]]) -> list[
     """The labels of a category: those of its own table or, without one, those that label.csv gives it."""
     own = folder / f"c_{category}.csv"
     if own.is_file():
-        return sorted({int(row["number"]) for row in _table(own, ("number",)) if int(row["number"])})
+        return sorted({int(row["number"]) for row in _table(own, ("number",)).records() if int(row["number"])})
     mine = (row for row in labels if category in re.findall(r"(\w+)\(", row.get("category") or ""))
     return sorted({int(row["number"]) for row in mine})
 
@@ -262,34 +266,41 @@ def _read(folder: Path, layer: str | int) -> Iterator[tuple[int, Mask | None]]:
 
 
 def _marked(folder: Path) -> Concepts:
-    rows = _table(folder / TABLE, COLUMNS)
-    paths = list(dict.fromkeys(row["image"] for row in rows))
-    named = sorted({(row["category"], row["concept"]) for row in rows if row["concept"]})
+    found = listed(folder)
+    files = [path for path in found.paths if path not in found.broken]
+    names = PictureNames(_pictures(folder, files))
+    table = _table(folder / TABLE, COLUMNS, names)
+    table.require_matches("so they mark nothing")
+    own: dict[int, list[dict[str, str]]] = {}
+    for line, row in zip(table.lines, table.records(), strict=True):
+        row["mask"] = names.find(row["mask"], folder) or row["mask"]
+        for place in names.places[line.picture] if line.picture is not None else ():
+            own.setdefault(place, []).append(row)
+    named = sorted({(row["category"], row["concept"]) for rows in own.values() for row in rows if row["concept"]})
     order = _ordered({category for category, _ in named})
     known = {pair: k for k, pair in enumerate(sorted(named, key=lambda pair: (order.index(pair[0]), pair[1])))}
-    own: dict[str, list[dict[str, str]]] = {path: [] for path in paths}
-    for row in rows:
-        own[row["image"]].append(row)
     if not known:
         raise DataError(f"{folder / TABLE}: no concept in it")
+    places = list(own)
 
     def marks(index: int) -> Marks:
-        mine = own[paths[index]]
-        found = [
-            Mark(known[row["category"], row["concept"]], _mask(folder, row) if row["mask"] else None)
+        mine, image = own[places[index]], files[places[index]]
+        marked = [
+            Mark(known[row["category"], row["concept"]], _mask(folder, image, row["mask"]) if row["mask"] else None)
             for row in mine
             if row["concept"]
         ]
-        return Marks(frozenset(row["category"] for row in mine), tuple(found))
+        return Marks(frozenset(row["category"] for row in mine), tuple(marked))
 
-    return Concepts(folder.name, _pictures(folder, paths), tuple(Concept(n, c) for c, n in known), marks)
+    pictures = _pictures(folder, [files[place] for place in places])
+    return Concepts(folder.name, pictures, tuple(Concept(n, c) for c, n in known), marks)
 
 
-def _mask(folder: Path, row: Mapping[str, str]) -> Mask:
-    """Where a mask picture is not black. Raises DataError where it has another shape than its picture."""
-    mask: Mask = np.asarray(_opened(folder / row["mask"]).any(2))
+def _mask(folder: Path, picture: str, name: str) -> Mask:
+    """Where a mask is not black. Raises DataError where it has another shape than its picture."""
+    mask: Mask = np.asarray(_opened(folder / name).any(2))
     try:
-        with Image.open(folder / row["image"]) as image:
+        with Image.open(folder / picture) as image:
             width, height = image.size
             if image.getexif().get(0x0112, 1) >= 5:  # lies on its side
                 width, height = height, width
@@ -297,7 +308,7 @@ def _mask(folder: Path, row: Mapping[str, str]) -> Mask:
         return mask  # a picture that cannot be read is skipped anyway
     if abs(mask.shape[1] * height - mask.shape[0] * width) > max(width, height):
         size = f"{mask.shape[1]} x {mask.shape[0]}"
-        raise DataError(f"{row['mask']} is {size}: expected the shape of {row['image']}, {width} x {height}")
+        raise DataError(f"{name} is {size}: expected the shape of {picture}, {width} x {height}")
     return mask
 
 
@@ -305,9 +316,8 @@ def _mask(folder: Path, row: Mapping[str, str]) -> Mask:
 
 
 def _pictures(folder: Path, paths: list[str]) -> Pictures:
-    return Pictures(
-        folder.name if folder.name != "images" else folder.parent.name, [folder / p for p in paths], paths=paths
-    )
+    name = folder.name if folder.name != "images" else folder.parent.name
+    return Pictures(name, [folder / path for path in paths], paths=[printable(path) for path in paths])
 
 
 def _opened(file: Path) -> NDArray[np.uint8]:
@@ -319,19 +329,9 @@ def _opened(file: Path) -> NDArray[np.uint8]:
         raise DataError(f"{file}: no mask picture ({getattr(error, 'strerror', None) or 'not readable'})") from error
 
 
-def _table(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file. Raises DataError for none, and where columns are missing."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            table = csv.DictReader(stream)
-            missing = [column for column in columns if column not in (table.fieldnames or ())]
-            rows = [{key: value or "" for key, value in row.items() if key} for row in table]
-    except OSError as error:
-        raise DataError(f"{file}: no such table ({(error.strerror or str(error)).lower()})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file}: no table (not a CSV file)") from error
-    if missing:
-        raise DataError(f"{file}: expected the columns {', '.join(columns)}; {', '.join(missing)} missing")
-    if not rows:
+def _table(file: Path, columns: Sequence[str], names: PictureNames | None = None) -> tables.Table:
+    """A table with these columns. Raises DataError for none, and for one without lines."""
+    table = tables.read(file, names, columns)
+    if not table.lines:
         raise DataError(f"{file}: no pictures in it")
-    return rows
+    return table

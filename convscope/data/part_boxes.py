@@ -6,11 +6,13 @@
 Pixels of the picture itself, upright, from 0; bottom and right are exclusive. Any tool that draws boxes can make it.
 """
 
-import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from convscope.data import tables
+from convscope.data.picture_names import PictureNames
+from convscope.data.picture_set import Pictures
 from convscope.errors import DataError
 
 FACES = Path(__file__).parent.parent / "assets" / "faces.csv"
@@ -46,32 +48,40 @@ def spelled(box: Iterable[float]) -> str:
     return "(" + ", ".join(f"{place:g}" for place in box) + ")"
 
 
-def read(source: str | Path) -> Parts:
-    """The boxes of a CSV file, or those of `gallery`'s faces for "faces".
+def read(source: str | Path, pictures: Pictures | None = None) -> Parts:
+    """The boxes of a table (`convscope.data.tables`), or those of `gallery`'s faces for "faces".
 
-    Raises DataError for a file that cannot be read, columns that are missing, numbers that are none, empty boxes and
-    two boxes for one part.
+    With `pictures` the images are called by their paths there; warns of lines that name none of them.
+
+    Raises DataError for a file that cannot be read, columns that are missing, no line that names a picture, numbers
+    that are none, empty boxes and two boxes for one part.
     """
     file = FACES if source == "faces" and not Path(source).exists() else Path(source)
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            table = csv.DictReader(stream)
-            missing = [column for column in COLUMNS if column not in (table.fieldnames or ())]
-            if missing:
-                raise DataError(f"{source}: expected the columns {', '.join(COLUMNS)}; {', '.join(missing)} missing")
-            boxes: dict[str, dict[str, Box]] = {}
-            for row in table:
-                image, part, box = row["image"], row["part"], _box(row, f"{source}, line {table.line_num}")
-                if part in boxes.setdefault(image, {}):
-                    raise DataError(f"{source}, line {table.line_num}: a second box for {part} of {image}")
-                boxes[image][part] = box
-    except OSError as error:
-        raise DataError(f"{source}: no table of boxes ({(error.strerror or str(error)).lower()})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{source}: no table of boxes (not a CSV file)") from error
-    if not boxes:
+    names = None if pictures is None else PictureNames(pictures)
+    table = replace(tables.read(file, names, COLUMNS), file=str(source))
+    if not table.lines:
         raise DataError(f"{source}: no boxes in it")
+    table.require_matches("so their boxes are not used")
+    boxes: dict[str, dict[str, Box]] = {}
+    for line, row in zip(table.lines, table.records(), strict=True):
+        where = f"{source}, line {line.number}"
+        image = row["image"] if names is None else _image(line, names, where)
+        if image is None:
+            continue
+        part, box = row["part"], _box(row, where)
+        if part in boxes.setdefault(image, {}):
+            raise DataError(f"{where}: a second box for {part} of {image}")
+        boxes[image][part] = box
     return Parts(str(source), boxes)
+
+
+def _image(line: tables.Line, names: PictureNames, where: str) -> str | None:
+    """The path of the line's picture, None where it names none."""
+    if line.picture is None:
+        return None
+    if len(names.places[line.picture]) != 1:
+        raise DataError(f"{where}: {line.picture!r} holds {len(names.places[line.picture])} pictures; expected one")
+    return line.picture
 
 
 def _box(row: dict[str, str], where: str) -> Box:

@@ -29,7 +29,8 @@ class Pictures:
     class among them, or None; `truth` (N, classes), where pictures may show several, 1 present, 0 absent, -1 only
     difficult to see, else None; `tensors`: the items are float tensors, already in network space; `skip_bad`: broken
     pictures are left out of batches; `skipped`: index -> reason, filled as broken pictures are met; `empty`: folders
-    beside those of the classes in which there is no picture; `joint`: made by `joined`.
+    beside those of the classes in which there is no picture; `joint`: made by `joined`; `alphabetical`: the classes
+    are numbered in the order of their names, and not by the data set itself; `by_table`: they come from a table.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Pictures:
         skip_bad: bool = True,
         empty: Sequence[str] = (),
         joint: bool = False,
+        alphabetical: bool = False,
+        by_table: bool = False,
     ) -> None:
         self.name, self._items, self.skip_bad, self.empty = name, items, skip_bad, tuple(empty)
         self.paths = list(paths) if paths is not None else [f"{name}[{i}]" for i in range(len(items))]
         self.classes = tuple(classes) if classes is not None else None
-        self.truth, self.joint = truth, joint
+        self.truth, self.joint, self.alphabetical, self.by_table = truth, joint, alphabetical, by_table
         self.skipped: dict[int, str] = {}
         self._labels = list(labels) if labels is not None else None
         first = _first(items)
@@ -127,6 +130,8 @@ class Pictures:
             classes=self.classes,
             truth=None if self.truth is None else self.truth[chosen],
             skip_bad=self.skip_bad,
+            alphabetical=self.alphabetical,
+            by_table=self.by_table,
         )
 
     def joined(self, other: "Pictures") -> "Pictures":
@@ -150,6 +155,8 @@ class Pictures:
             skip_bad=self.skip_bad,
             empty=[name for name in self.empty if name in other.empty],
             joint=True,
+            alphabetical=self.alphabetical and other.alphabetical,
+            by_table=self.by_table or other.by_table,
         )
 
     def require_same_classes(self, other: "Pictures") -> None:
@@ -180,8 +187,12 @@ class Pictures:
         return rest
 
     def fingerprint(self) -> str:
-        """File count and SHA-256 of the sorted name list (G0)."""
-        return f"{len(self)}-{hashlib.sha256(chr(10).join(sorted(self.paths)).encode()).hexdigest()}"
+        """File count and SHA-256 of the sorted name list (G0), with the classes where a table gives them."""
+        names = self.paths
+        if self.by_table and self.labels is not None:
+            kinds = [*(self.classes or ()), ""]  # "" where the label is -1
+            names = [f"{path}\t{kinds[label]}" for path, label in zip(self.paths, self.labels, strict=True)]
+        return f"{len(self)}-{hashlib.sha256(chr(10).join(sorted(names)).encode()).hexdigest()}"
 
     def identity(self) -> dict[str, Any]:
         """What results say of them: name, how many, fingerprint."""

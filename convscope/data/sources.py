@@ -2,7 +2,8 @@
 
 import importlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,25 @@ from PIL import Image
 from torch import Tensor
 
 from convscope.data import standard_datasets
+from convscope.data.encodings import printable
+from convscope.data.folders import listed
+from convscope.data.labels import labelled_by, not_classes
 from convscope.data.picture_set import NO_CLASS, Pictures
 from convscope.errors import ArgumentError, DataError, PictureError
 from convscope.pictures import GALLERY, bundled
 
-EXTENSIONS = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".j2k", ".avif", ".ico"}
-)
+BUNDLED = ("gallery", "digits")
 
 
-def images(source: object, *, skip_bad: bool = True) -> Pictures:
+def images(source: object, *, labels: str | Path | None = None, skip_bad: bool = True) -> Pictures:
     """The pictures of `source`, one of
 
     - a folder, searched to any depth; where pictures lie in subfolders, the first-level folders are the classes
-      (and a picture beside them has label -1), those without any picture being listed as `empty`. Files that are no
-      pictures by their extension are ignored;
+      (and a picture beside them has label -1), those without any picture being listed as `empty`. Warns of files that
+      are no pictures by their suffix, and of all else in it that is not used;
     - one file, an array, a PIL image, or a list of any of these;
-    - "gallery", the bundled pictures; "digits", the 1,797 handwritten ones, 8×8, that come with scikit-learn;
+    - "gallery", the bundled pictures; "digits", the 1,797 handwritten ones, 8×8, that come with scikit-learn. A folder
+      of that name in the current one goes first; "bundled:gallery" and "bundled:digits" are always the bundled ones;
     - "torchvision:NAME@ROOT", a data set that torchvision finds in ROOT (nothing is downloaded);
     - "hf:NAME@SPLIT", a Hugging Face data set, its first picture column (needs the extra `datasets`); NAME may be a
       folder that `save_to_disk` wrote;
@@ -39,17 +41,40 @@ def images(source: object, *, skip_bad: bool = True) -> Pictures:
     - a torch or Hugging Face data set with a length. Items are pictures, or (picture, label); uint8 tensors are
       (C, H, W), float tensors (C, H, W) are taken as already in network space.
 
+    `labels` is a table of paths and classes (`convscope.data.labels`), in place of the classes that the source has.
     `skip_bad=False` makes `batches` raise PictureError at the first broken picture instead of leaving it out.
-    Raises DataError for a source that is empty, missing, or cannot be read by index.
+    Raises DataError for a source that is empty, missing, or cannot be read by index, and for labels that do not fit.
     """
+    pictures = _opened(source, skip_bad)
+    if labels is not None:
+        return labelled_by(pictures, labels)
+    if pictures is not source and (problem := not_classes(pictures)):
+        warnings.warn(problem, stacklevel=2)
+    return pictures
+
+
+def with_classes(source: object, labels: str | Path | None) -> Pictures:
+    """Return the pictures of `source`, with the classes of the table where they have none of their own."""
+    pictures = images(source)
+    return pictures if labels is None or pictures.classes else images(pictures, labels=labels)
+
+
+def bundled_spelling(name: str) -> str:
+    """Return how bundled pictures are spelled here, where a folder of the user's may have their name."""
+    return f"bundled:{name}" if name in BUNDLED and Path(name).exists() else name
+
+
+def _opened(source: object, skip_bad: bool) -> Pictures:
     if isinstance(source, Pictures):
         return source
     if isinstance(source, str):
         kind, colon, rest = source.partition(":")
-        if source == "gallery":
-            return _folder(GALLERY, "gallery", skip_bad)
-        if source == "digits":
+        if bundled_spelling(source) != source:
+            warnings.warn(f"{source} is the folder here; bundled:{source} is what comes with convscope", stacklevel=3)
+        elif source == "digits" or source == "bundled:digits":
             return _digits()
+        elif source == "bundled:gallery":
+            return _folder(GALLERY, "gallery", skip_bad)
         if colon and kind in SCHEMES:
             return _dataset(SCHEMES[kind](rest), source.partition("@")[0], skip_bad)
     if isinstance(source, str | Path):
@@ -64,7 +89,7 @@ def _path(path: Path, skip_bad: bool) -> Pictures:
     if path.is_dir():
         return _folder(path, path.resolve().name, skip_bad)
     if path.is_file():
-        return Pictures(path.name, [path], paths=[_printable(path.name)], skip_bad=skip_bad)
+        return Pictures(path.name, [path], paths=[printable(path.name)], skip_bad=skip_bad)
     raise DataError(
         f"images is {str(path)!r}: no such folder or file; "
         'expected one, "gallery", "digits", "torchvision:NAME@ROOT" or "hf:NAME@SPLIT"'
@@ -72,22 +97,26 @@ def _path(path: Path, skip_bad: bool) -> Pictures:
 
 
 def _folder(root: Path, name: str, skip_bad: bool) -> Pictures:
-    found = sorted(_walk(str(root)))
-    if not found:
-        raise DataError(f"no pictures in {root}")
-    first = [path.split("/", 1)[0] if "/" in path else None for path, _ in found]
-    number = {folder: k for k, folder in enumerate(sorted({folder for folder in first if folder is not None}))}
-    listed = {path for path, _ in found} | set(number)
-    others = (each for each in root.iterdir() if each.name not in listed) if number else ()
-    empty = sorted(each.name for each in others if not each.name.startswith(".") and each.is_dir())
+    try:
+        found = listed(root)
+    except OSError as error:
+        raise DataError(f"{root} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    remarks = "; ".join(found.remarks())
+    if not found.paths:
+        raise DataError(f"no pictures in {root}" + f": {remarks}" * bool(remarks))
+    if remarks:
+        warnings.warn(f"{name}: {remarks}", stacklevel=4)
+    number = {folder: k for k, folder in enumerate(found.classes)}
+    numbers = [number.get(path.partition("/")[0], NO_CLASS) for path in found.paths]
     return Pictures(
         name,
-        [item if isinstance(item, PictureError) else root / path for path, item in found],
-        paths=[_printable(path) for path, _ in found],
-        labels=[number[folder] if folder is not None else NO_CLASS for folder in first] if number else None,
-        classes=[_printable(folder) for folder in number] if number else None,
+        [found.broken.get(path) or root / path for path in found.paths],
+        paths=[printable(path) for path in found.paths],
+        labels=numbers if number else None,
+        classes=[printable(folder) for folder in number] if number else None,
         skip_bad=skip_bad,
-        empty=[_printable(folder) for folder in empty],
+        empty=[printable(folder) for folder in found.empty] if number else (),
+        alphabetical=bool(number),
     )
 
 
@@ -101,51 +130,6 @@ def _digits() -> Pictures:
     return Pictures("digits", list(pixels), labels=labels, classes=[str(digit) for digit in range(10)])
 
 
-def _printable(name: str) -> str:
-    """A file name as text that any file format takes: bytes that are no UTF-8 become question marks."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _walk(root: str) -> Iterator[tuple[str, PictureError | None]]:
-    """Relative paths of the pictures below `root`, and of folders that cannot be read, with the reason.
-
-    Links are followed, except back into a folder that leads to them. A stack, since folders nest deeper than Python.
-    """
-    stack: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
-    while stack:
-        folder, above = stack.pop()
-        full = os.path.join(root, folder)  # noqa: PTH118 - a Path a file is slow for 50,000
-        try:
-            found = os.stat(full)  # noqa: PTH116
-            here = (found.st_dev, found.st_ino)
-            entries = [] if here in above else list(os.scandir(full))
-        except OSError as error:
-            yield folder, PictureError(f"a folder that cannot be read: {(error.strerror or str(error)).lower()}")
-            continue
-        for entry in entries:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith("."):
-                continue
-            if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():  # noqa: PTH112 - False for loops
-                stack.append((path, above | {here}))
-            elif _is_candidate(entry):
-                yield path, None
-
-
-def _is_candidate(entry: os.DirEntry[str]) -> bool:
-    """A picture by its extension; or, without one, by how it begins (Caltech-101 has one of these)."""
-    extension = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
-    if extension:
-        return extension in EXTENSIONS
-    try:
-        if not entry.is_file():
-            return False
-        with Image.open(entry.path):
-            return True
-    except Exception:  # its name promised nothing
-        return False
-
-
 def _dataset(source: Any, name: str, skip_bad: bool) -> Pictures:
     if type(source).__module__.partition(".")[0] == "datasets":
         source = _HuggingFace(source)
@@ -157,7 +141,7 @@ def _dataset(source: Any, name: str, skip_bad: bool) -> Pictures:
     return Pictures(
         name,
         source if files is None else files,
-        paths=None if files is None else [_printable(os.path.relpath(file, source.root)) for file in files],
+        paths=None if files is None else [printable(os.path.relpath(file, source.root)) for file in files],
         labels=_labels(source),
         classes=_classes(source),
         truth=getattr(source, "truth", None),

@@ -5,7 +5,6 @@
 A part or a rearrangement of one is read as any other folder. Nothing is downloaded.
 """
 
-import csv
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convscope.data import encodings
 from convscope.errors import ArgumentError, DataError
 
 SHOWN = 10  # of what is missing, in an error
@@ -169,14 +169,13 @@ def _imagenet(root: Path, split: str) -> Listed:
 def _labelled_lines(table: Path, classes: list[str]) -> Iterator[tuple[str, int]]:
     """Lines "NAME SYNSET", or "NAME NUMBER" with numbers of the sorted synsets, as (name, number)."""
     number = {name: place for place, name in enumerate(classes)} | {str(k): k for k in range(len(classes))}
-    with table.open(encoding="utf-8", newline="") as stream:
-        for line, row in enumerate(csv.reader(stream), 1):
-            words = re.split(r"\s+", " ".join(row).strip())
-            if len(words) < 2 or words[0] == "ImageId":
-                continue
-            if words[1] not in number:
-                raise DataError(f"{table}, line {line}: no class {words[1]!r} among the {len(classes)} of train")
-            yield words[0].partition(".")[0], number[words[1]]
+    for line, text in enumerate(next(encodings.candidates(table.read_bytes())).splitlines(), 1):
+        words = re.split(r"[\s,;]+", text.strip())
+        if len(words) < 2 or words[0] == "ImageId":
+            continue
+        if words[1] not in number:
+            raise DataError(f"{table}, line {line}: no class {words[1]!r} among the {len(classes)} of train")
+        yield words[0].partition(".")[0], number[words[1]]
 
 
 def _five(root: Path, split: str) -> Listed:

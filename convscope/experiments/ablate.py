@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from convscope.data.picture_set import Pictures
+from convscope.data.sources import images as open_images
+from convscope.data.sources import with_classes
 from convscope.data.splits import per_class as split_per_class
 from convscope.device import resolve
 from convscope.disk.cache import Cache
@@ -27,7 +29,7 @@ from convscope.errors import ArgumentError, TrainingError
 from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.models.variants import VARIANTS, build
-from convscope.parameters import Folder, Images
+from convscope.parameters import Folder, Images, Labels
 from convscope.training.evaluate import evaluate, hits
 from convscope.training.published import TABLE3
 from convscope.training.recipe import Recipe, assigned, named
@@ -153,6 +155,7 @@ def ablate(
     recipe: Annotated[str | None, "paper, scaled, m5 or m6 [default: the architecture's own]"] = None,
     epochs: Annotated[int | None, "passes over the pictures [default: the recipe's]"] = None,
     settings: Annotated[Sequence[str], "NAME=VALUE of the recipe, as lr=0.01"] = (),
+    labels: Labels = None,
     seeds: Annotated[int, "trainings of a variant, from seed on"] = 1,
     repeated: Annotated[
         Sequence[str] | None, "a variant that has all the seeds, others the first [default: all]"
@@ -177,7 +180,9 @@ def ablate(
     pictures without classes, or too few of one; TrainingError where no variant could be trained.
     """
     plan = _planned(variants, repeated, seeds, seed)
-    training, held_out = _pictures(images, validation, per_class, seed)
+    source = open_images(images, labels=labels)
+    other = None if validation is None else with_classes(validation, labels)
+    training, held_out = _pictures(source, other, per_class, seed)
     measured = training.subset(_evenly(len(training), sample))
     shapes = {name: _shape(name, side, width, units, len(training.classes or ())) for name, _ in plan}
     base = {name: _recipe(name, shapes[name], recipe, epochs, settings) for name in shapes}

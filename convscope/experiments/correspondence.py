@@ -156,12 +156,13 @@ def correspondence(
         raise ArgumentError("draws", draws, "expected at least 1")
     if fill not in ("grey", "mean"):
         raise ArgumentError("fill", fill, "expected grey or mean")
-    table, random = part_boxes.read(boxes), np.random.default_rng(seed)
+    pictures, random = opened(images), np.random.default_rng(seed)
+    table = part_boxes.read(boxes, pictures)
     names = _chosen(table, count, random)
     hidden, wanted = _hidden(table, within), _layers(network, layers)
     for layer in wanted:
         network.graph().node(layer)
-    inputs, located = _located(network, opened(images), table, names)
+    inputs, located = _located(network, pictures, table, names)
     size = network.input_size[1:]
     blank = covering(network, torch.zeros(network.input_size, dtype=network.dtype), fill)
     placed = _placed(located, hidden, size, names)
@@ -223,8 +224,6 @@ def _located(
     place = {path: index for index, path in enumerate(pictures.paths)}
     inputs, found = [], []
     for name in names:
-        if name not in place:
-            raise DataError(f"{table.name}: {name!r} is not among the pictures of {pictures.name}")
         item = pictures.item(place[name]) if pictures.tensors else pictures.picture(place[name])
         inputs.append(network.inputs(item))
         if tuple(inputs[-1].shape[1:]) != network.input_size:

@@ -18,7 +18,7 @@ from convscope.data.standard_datasets import recognised
 from convscope.disk.results import against, shown
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
-from convscope.parameters import Folder, Images
+from convscope.parameters import Exclude, Folder, Images, Labels
 from convscope.training.cross_validation import Measured, explained, labelled_task, measured
 from convscope.training.feature_store import features, kept
 from convscope.training.linear import STRENGTHS
@@ -98,7 +98,8 @@ def linear_probe(
     train: Annotated[int, "pictures of a class to train on"] = 30,
     folds: Annotated[int, "draws of these, each tested on others"] = 5,
     test_cap: Annotated[int, "most pictures of a class to test on"] = 50,
-    exclude: Annotated[Sequence[str], "a class folder or picture to leave out, or a file that lists them"] = (),
+    exclude: Exclude = (),
+    labels: Labels = None,
     cache: Annotated[Folder | None, "where features and finished folds are kept for the next run"] = None,
     batch_size: int = 64,
     seed: int = 0,
@@ -121,7 +122,7 @@ def linear_probe(
             raise ArgumentError("classifiers", kind, f"expected {' or '.join(STRENGTHS)}")
     stages = _stages(network)
     chosen = list(dict.fromkeys(layers)) or list(stages)
-    task = labelled_task(open_images(images), exclude)
+    task = labelled_task(open_images(images, labels=labels), exclude)
     task.folds(train, folds, test_cap, seed)  # before anything long: a class may be too small
     found: dict[tuple[str, str], Measured] = {}
     with kept(cache) as store:

@@ -18,12 +18,13 @@ from torch import Tensor
 from convscope.data.content_hashes import digests, together
 from convscope.data.picture_set import Pictures
 from convscope.data.sources import images as open_images
+from convscope.data.sources import with_classes
 from convscope.data.splits import Split, table
 from convscope.data.standard_datasets import recognised
 from convscope.disk.results import against, shown
 from convscope.errors import ArgumentError, NetworkError
 from convscope.models.network import Network
-from convscope.parameters import Folder, Images
+from convscope.parameters import Exclude, Folder, Images, Labels
 from convscope.training.average_precision import Precision, precision
 from convscope.training.cross_validation import Measured, explained, labelled_task, measured
 from convscope.training.feature_store import HOG, features, kept
@@ -205,7 +206,8 @@ def transfer(
     layer: Annotated[str | None, "whose features to learn from [default: the last rectified one]"] = None,
     folds: Annotated[int, "draws of these, each tested on others"] = 5,
     test_cap: Annotated[int, "most pictures of a class to test on"] = 50,
-    exclude: Annotated[Sequence[str], "a class folder or picture to leave out, or a file that lists them"] = (),
+    exclude: Exclude = (),
+    labels: Labels = None,
     hog: Annotated[bool, "beside them support vector machines on HOG"] = True,
     scratch: Annotated[Sequence[int], "pictures of a class to train the architecture on from scratch as well"] = (),
     scratch_folds: Annotated[int, "folds of these"] = 1,
@@ -239,8 +241,8 @@ def transfer(
     chosen = layer or _last(network)
     who = f"{chosen} + softmax"
     plan = Scratch(architecture_of(network), "scaled", scratch_epochs, scratch_side) if alone else None
-    first = open_images(images)
-    pictures = first if test is None else first.joined(open_images(test))
+    first = open_images(images, labels=labels)
+    pictures = first if test is None else first.joined(with_classes(test, labels))
     tested = None if test is None else len(first)
     if pictures.truth is not None:
         if alone:

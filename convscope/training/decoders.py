@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from convscope.data.exclusions import Exclude
 from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
 from convscope.device import seeded
@@ -31,7 +32,7 @@ from convscope.training.data_module import Feed
 from convscope.training.lightning_trainer import fit
 from convscope.training.module import Trainee
 from convscope.training.recipe import LIGHTNING, Recipe
-from convscope.training.selection import Exclude, choose
+from convscope.training.selection import choose
 
 UPCONVNET = Recipe(  # METHODS M8; the number of epochs is ours
     epochs=10,

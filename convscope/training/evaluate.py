@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from convscope.data.batches import batches
+from convscope.data.exclusions import Exclude, exclusion
 from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
 from convscope.device import resolve
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.progress import progress, silenced
-from convscope.training.selection import Exclude, choose, entries, labelled
+from convscope.training.selection import choose, labelled
 
 CROPS = {"centre": 1, "ten": 10}
 CENTRE = 4  # the place of the centre crop among the ten
@@ -114,7 +115,9 @@ def evaluate(
 
     Args:
         networks: one, or the members of an ensemble; members must name the same classes in the same order.
-        pictures: what `convscope.images` takes, with classes; those of the network are found by name.
+        pictures: what `convscope.images` takes, with classes. A class is the output that has its name; where no class
+            has an output's name and all are numbers, the output of that number; where the network names no outputs,
+            the output of the number that the data set itself gives the class.
         crops: "centre", or "ten", whose probabilities are averaged (METHODS T2); the centre's alone are told too.
         combine_by: "mean" or "geometric", over the members.
         k: the errors wanted; by default top-1, and top-5 where there are five classes.
@@ -122,7 +125,7 @@ def evaluate(
 
     Raises:
         ArgumentError: values out of range; k above the number of classes.
-        DataError: pictures without classes, or of classes that a network has not; members that differ in classes.
+        DataError: pictures without classes, or classes that fit no output; members that differ in classes.
     """
     members = [networks] if isinstance(networks, Network) else list(networks)
     if not members:
@@ -130,15 +133,16 @@ def evaluate(
     if crops not in CROPS:
         raise ArgumentError("crops", crops, f"expected one of {', '.join(CROPS)}")
     source = images(pictures)
+    out = exclusion(source, exclude)
     if per_class is not None:
-        rest = choose(source, exclude=exclude, per_class=per_class, test_cap=test_cap, split_seed=split_seed)[1]
+        rest = choose(source, exclude=out, per_class=per_class, test_cap=test_cap, split_seed=split_seed)[1]
         assert rest is not None
         chosen = rest
     else:  # a network may be measured on some of its classes
-        chosen = labelled(source, exclude)
-        if missing := sorted(set(source.empty) - entries(exclude)):
+        chosen = labelled(source, out)
+        if missing := sorted(set(source.empty) - out.names):
             warnings.warn(f"{source.name} has no pictures of {', '.join(missing)}: left out", stacklevel=2)
-    classes, targets = _targets(members, chosen)
+    classes, targets = _targets(members, chosen, source.classes or ())
     with silenced(quiet):
         tables = [_probabilities(net, chosen, crops, batch_size, device, dtype) for net in members]
     seen = [index for index in range(len(chosen)) if index not in chosen.skipped]
@@ -187,22 +191,58 @@ def _named(pictures: Pictures) -> dict[str, str]:
     return {pictures.paths[index]: reason for index, reason in sorted(pictures.skipped.items())}
 
 
-def _targets(members: Sequence[Network], pictures: Pictures) -> tuple[tuple[str, ...], Tensor]:
-    """The ensemble's classes, and every picture's label among them."""
+def _targets(members: Sequence[Network], pictures: Pictures, numbered: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
+    """A name for every output, and of every picture the output that is right; `numbered`: all classes of the source."""
     first, *others = members
     for other in others:
         if other.classes != first.classes:
             raise DataError(
                 f"{other.name} has other classes, or in another order, than {first.name}: {_apart(other, first)}"
             )
-    own = pictures.classes or ()
-    if first.classes is None:
-        return own, torch.tensor(pictures.labels)
-    unknown = [name for name in own if name not in first.classes]
-    if unknown:
-        raise DataError(f"{first.name} has no class {unknown[0]!r}, one of {len(unknown)} it does not know")
-    place = torch.tensor([first.classes.index(name) for name in own])
-    return first.classes, place[torch.tensor(pictures.labels)]
+    names = pictures.classes or ()
+    outputs = first.classes or tuple(map(str, range(_outputs(first))))
+    places = _places(names, outputs, first, pictures, numbered)
+    called = list(outputs)
+    for name, place in zip(names, places, strict=True):
+        called[place] = called[place] if first.classes else name
+    return tuple(called), torch.tensor(places)[torch.tensor(pictures.labels)]
+
+
+def _places(
+    names: Sequence[str], outputs: Sequence[str], network: Network, pictures: Pictures, numbered: Sequence[str]
+) -> list[int]:
+    """The output of each class: that of its name, that of its number, or that of its place in the data set."""
+    if network.classes and all(name in outputs for name in names):
+        return [outputs.index(name) for name in names]
+    numbers = [int(name) if name.isdecimal() else -1 for name in names]
+    if len(set(numbers)) == len(names) and all(0 <= number < len(outputs) for number in numbers):
+        if pictures.alphabetical:
+            meaning = f"numbers of outputs of {network.name}, {min(numbers)} to {max(numbers)}"
+            warnings.warn(f"{pictures.name}: its {len(names)} classes are taken as {meaning}", stacklevel=4)
+        return numbers
+    if network.classes:
+        unknown = [name for name in names if name not in outputs]
+        some = ", ".join(map(repr, outputs[:3]))
+        raise DataError(
+            f"{network.name} has no class {unknown[0]!r}, one of {len(unknown)} it does not know; it has {some}, …"
+        )
+    if pictures.alphabetical:
+        raise DataError(
+            f"{network.name} does not name its {len(outputs)} outputs, so class {names[0]!r} of {pictures.name} may be "
+            f"any of them: name the folders 0 to {len(outputs) - 1}, give --labels FILE with these numbers as classes, "
+            "or load the network as a Network with classes="
+        )
+    places = [numbered.index(name) for name in names]
+    if max(places) >= len(outputs):
+        raise DataError(f"{pictures.name} has {len(numbered)} classes, expected at most {len(outputs)}: {network.name}")
+    return places
+
+
+@torch.inference_mode()
+def _outputs(network: Network) -> int:
+    """How many outputs the network has."""
+    blank = network.inputs(torch.zeros(network.input_size))
+    return int(network.working("cpu")(blank).shape[1])
 
 
 def _apart(network: Network, first: Network) -> str:

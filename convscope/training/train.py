@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from convscope.data.exclusions import Exclude
 from convscope.data.picture_set import Pictures
 from convscope.device import seeded
 from convscope.disk.atomic import put
@@ -27,7 +28,7 @@ from convscope.models.zfnet import Chain, initialise
 from convscope.progress import silenced
 from convscope.training.evaluate import Evaluation, evaluate
 from convscope.training.recipe import LIGHTNING, SNAPSHOTS, Recipe, named
-from convscope.training.selection import Exclude, choose
+from convscope.training.selection import choose
 from convscope.training.weight_transfer import carry_over
 
 if TYPE_CHECKING:  # Lightning takes seconds to import; only who trains waits for it

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from convscope.data.concepts import TABLE
+from convscope.data.sources import BUNDLED, bundled_spelling
 from convscope.errors import ArgumentError, DataError
 from convscope.models.snapshots import kept
 from convscope.parameters import Field
-
-BUNDLED = ("gallery", "digits")
 
 
 def offers(given: Sequence[str], network: str | None = None) -> dict[str, str]:
@@ -62,7 +61,7 @@ def choices(field: Field, offered: Mapping[str, str], data: str = "") -> dict[st
     if field.kind == "images":
         bundled = sorted(BUNDLED, key=lambda name: name != data)
         fitting = {name: it for name, it in offered.items() if not holds_training(it)}
-        return {**{name: name for name in bundled}, **fitting}
+        return {**{name: bundled_spelling(name) for name in bundled}, **fitting}
     usual = {field.default: field.default} if isinstance(field.default, str) else {}
     holds = holds_training if field.name == "run" else holds_concepts
     return {**usual, **{name: it for name, it in offered.items() if holds(it)}}

@@ -68,7 +68,7 @@ CASES = {
         lambda net, picture: convscope.correspondence(net, "gallery", "faces", count=2, draws=1, layers=["relu"]),
         ["gallery", "faces", "--count", "3", "--draws", "2"],
         [
-            ({1: "none.csv"}, "none.csv: no table of boxes"),
+            ({1: "none.csv"}, "none.csv: no such table"),
             ({1: "no-picture.png"}, "expected the columns image, part"),
             ({0: "picture.png"}, "not among the pictures of picture.png"),
             ({3: "1"}, "count is 1: expected 2 to 12"),

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from convscope.data.concepts import Concept, concepts
+from convscope.data.concepts import COLUMNS, Concept, concepts
 from convscope.data.drawn.canvas import SIDE
 from convscope.data.drawn.scenes import COLOURS, NAMES, SCENES, draw, named_colours
 from convscope.data.preprocess import Preprocess
 from convscope.errors import ArgumentError, DataError
+from tests.data.items import write
+from tests.data.written_tables import PATHS, Reports, written
 
 WHOLE = Preprocess((3, SIDE, SIDE), resize=SIDE)  # sees every pixel of a drawing
 
@@ -217,6 +221,34 @@ def test_a_folder_with_a_table(tmp_path: Path) -> None:
 def test_a_table_that_does_not_fit(rows: Sequence[str], words: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=words):
         concepts(own(tmp_path, *rows)).marks(0)
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_every_line_marks_or_is_reported(fuzzed: Path, data: st.DataObject) -> None:
+    masks = data.draw(st.sampled_from(["masks/m.png", "masks\\m.png", "./masks//m", ""]))
+    table = data.draw(written(fuzzed, lambda path: ("object", "car", masks), COLUMNS, header=True))
+    (fuzzed / "p" / "concepts.csv").write_bytes(table.data)
+    with Reports() as reports:
+        found = concepts(fuzzed / "p")
+    assert sorted(found.pictures.paths) == sorted(filter(None, table.pictures))
+    for index in range(len(found.pictures)):
+        (mark,) = found.marks(index).marks
+        assert (mark.mask is None) == (masks == "")
+    assert reports.counts == ([(table.reported, len(table.pictures))] if table.reported else [])
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("concepts")
+    for path in (*PATHS, "masks/m.png"):
+        write(place / "p" / path, 200)
+    return place
+
+
+def test_a_table_of_nothing_that_is_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"concepts\.csv: no line names a picture of .*: line 2 'street/9\.png"):
+        concepts(own(tmp_path, "street/9.png,object,car,"))
 
 
 # Photographs in classes

@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset, Subset
 
 from convscope.data.batches import batches
 from convscope.data.picture_set import NO_CLASS
-from convscope.data.sources import images
+from convscope.data.sources import BUNDLED, bundled_spelling, images
 from convscope.errors import ArgumentError, DataError, PictureError
 from tests.data.items import TRANSFORM, Listed, grey, values, write
 
@@ -62,7 +62,7 @@ def test_one_file_and_what_is_no_source(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"no pictures in {tmp_path / 'empty'}"):
         images(tmp_path / "empty")
     (tmp_path / "empty" / "notes.txt").write_text("no picture")
-    with pytest.raises(DataError, match="no pictures in"):
+    with pytest.raises(DataError, match=r"no pictures in .*: ignored 1 file: \.txt 1"):
         images(tmp_path / "empty")
 
 
@@ -76,7 +76,8 @@ def test_what_is_no_picture_by_name_is_ignored_and_by_content_is_skipped(tmp_pat
     write(tmp_path / "f.png", 5).rename(tmp_path / "without-extension")
     (tmp_path / "e.png").symlink_to(tmp_path / "gone.png")
     write(tmp_path / "folder.jpg" / "g.png", 7)
-    pictures = images(tmp_path)
+    with pytest.warns(UserWarning, match="ignored 3 files: "):
+        pictures = images(tmp_path)
     assert pictures.paths == ["a.png", "b.jpg", "c.png", "e.png", "folder.jpg/g.png", "without-extension"]
     assert values(pictures) == {0: 1, 4: 7, 5: 5}
     assert pictures.skipped == {
@@ -84,6 +85,9 @@ def test_what_is_no_picture_by_name_is_ignored_and_by_content_is_skipped(tmp_pat
         2: "empty, 0 bytes",
         3: "no such file or directory",
     }
+    (tmp_path / "d.txt").unlink()
+    (tmp_path / "._e.png").unlink()
+    (tmp_path / "README").unlink()
     with pytest.raises(PictureError, match=r"b\.jpg: not a picture in any known format"):
         list(batches(images(tmp_path, skip_bad=False), TRANSFORM))
 
@@ -95,10 +99,10 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "set" / "a" / "up").symlink_to(tmp_path / "set")
     (tmp_path / "elsewhere" / "self").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "set" / "knot.png").symlink_to(tmp_path / "set" / "knot.png")
-    pictures = images(tmp_path / "set")
-    assert [path for path in pictures.paths if "up" not in path] == ["a/1.png", "b/2.png", "knot.png"]
-    assert len(pictures) < 10
-    assert 1 in values(pictures).values()
+    with pytest.warns(UserWarning, match="set: skipped 2 links to what is counted already: 'a/up', 'b/self'"):
+        pictures = images(tmp_path / "set")
+    assert pictures.paths == ["a/1.png", "b/2.png", "knot.png"]
+    assert values(pictures) == {0: 1, 1: 2}
     assert "symbolic links" in pictures.skipped[pictures.paths.index("knot.png")]
 
 
@@ -131,9 +135,12 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(os, "scandir", scandir)
     pictures = images(tmp_path)
-    assert pictures.paths == ["a/1.png", "b"]
+    assert (pictures.paths, pictures.labels) == (["a/1.png", "b"], [0, 1])
     assert values(pictures) == {0: 4}
     assert pictures.skipped == {1: "a folder that cannot be read: permission denied"}
+    monkeypatch.setattr(os, "scandir", lambda path: scandir("b"))
+    with pytest.raises(DataError, match=f"{tmp_path} cannot be read: permission denied"):
+        images(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux only")
@@ -297,6 +304,22 @@ def test_the_gallery_was_held_out(data_root: Path) -> None:
     split = per_class(caltech.labels or [], 30, seed=0)
     assert (len(split.train), len(split.test)) == (3030, 2945)
     assert set(gallery.paths) <= {caltech.paths[i] for i in split.test}
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_folder_of_one_s_own_goes_before_what_is_bundled(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert bundled_spelling(name) == name
+    write(tmp_path / name / "mine" / "1.png", 7)
+    with pytest.warns(UserWarning, match=f"{name} is the folder here; bundled:{name} is what comes with convscope"):
+        mine = images(name)
+    assert (mine.name, mine.paths) == (name, ["mine/1.png"])
+    assert bundled_spelling(name) == f"bundled:{name}"
+    theirs = images(f"bundled:{name}")
+    assert theirs.name == name
+    assert len(theirs) > 100
 
 
 def test_the_digits_of_scikit_learn() -> None:

@@ -197,7 +197,7 @@ def test_mistakes(tmp_path: Path) -> None:
 
     for rows, options, words in (
         ("Faces[0],eye,2,2,5,5\n", {}, "boxes in 1 image, expected at least 2"),
-        ("Faces[0],eye,2,2,5,5\nFaces[7],eye,2,2,5,5\n", {}, r"'Faces\[7\]' is not among the pictures of Faces"),
+        ("Faces[7],eye,2,2,5,5\nFaces[8],eye,2,2,5,5\n", {}, "no line names a picture of Faces"),
         ("Faces[0],eye,2,2,5,5\nFaces[1],eye,2,2,5,17\n", {}, "outside the 16 x 16 picture"),
         ("Faces[0],eye,2,2,5,5\nFaces[1],nose,2,2,5,5\n", {}, "no box for"),
         ("Faces[0],eye,0,0,16,16\nFaces[1],eye,0,0,16,16\n", {}, "no place for a random box beside"),

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from convscope.data.picture_set import Pictures
+from convscope.data.sources import images
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.models.variants import build
@@ -175,3 +176,67 @@ def test_a_class_folder_without_pictures_is_told(tmp_path: Path) -> None:
         found = evaluate(member(0), tmp_path)
     assert list(found.per_class) == ["class0", "class1"]
     evaluate(member(0), tmp_path, exclude="class2")
+
+
+# Which output is which class
+
+
+def numbered(folder: Path, names: Sequence[str]) -> Path:
+    """A folder for each class, its picture as bright as its number: 10, 20, 30, …"""
+    for number, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8), (10 * number + 10,) * 3).save(folder / name / "1.png")
+    return folder
+
+
+def perfect(count: int, classes: Sequence[str] | None = None) -> Network:
+    """Its largest output is that of the picture's brightness / 10 - 1."""
+
+    class Reads(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            number = x.mean((1, 2, 3)) * 25.5 - 1
+            return -(number[:, None] - torch.arange(count)).square()
+
+    return Network(Reads(), (3, 8, 8), 0.0, 1.0, classes, "perfect", resize=8)
+
+
+def test_folders_called_as_numbers_are_outputs(tmp_path: Path) -> None:
+    """Sorted as text 10 comes before 2: a perfect network had 83 % error."""
+    folder = numbered(tmp_path / "set", [str(k) for k in range(12)])
+    words = "set: its 12 classes are taken as numbers of outputs of perfect, 0 to 11"
+    for network in (perfect(12), perfect(12, [f"kind {k}" for k in range(12)])):
+        with pytest.warns(UserWarning, match=words):
+            found = evaluate(network, folder)
+        assert found.errors[1] == 0
+        assert sorted(found.labels.tolist()) == list(range(12))
+    assert evaluate(perfect(12, [str(k) for k in range(12)]), folder).errors[1] == 0  # by name, nothing to say
+
+
+def test_some_of_the_numbers(tmp_path: Path) -> None:
+    folder = numbered(tmp_path, [f"{k:03d}" for k in range(12)])
+    with pytest.warns(UserWarning, match="its 10 classes are taken as numbers of outputs of perfect, 1 to 11"):
+        found = evaluate(perfect(12), folder, exclude=["000", "005"])
+    assert found.errors[1] == 0
+    assert list(found.per_class) == [f"{k:03d}" for k in range(12) if k not in (0, 5)]
+
+
+def test_names_that_fit_no_output_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="perfect does not name its 3 outputs, so class 'ant' of ants may be any"):
+        evaluate(perfect(3), numbered(tmp_path / "ants", ["ant", "bee", "cat"]))
+    with pytest.raises(DataError, match="perfect has no class '1', one of 3 it does not know; it has 'a', 'b', 'c', …"):
+        evaluate(perfect(3, "abc"), numbered(tmp_path / "beyond", ["1", "2", "3"]))
+    with pytest.raises(DataError, match="does not name its 3 outputs"):
+        evaluate(perfect(3), numbered(tmp_path / "twice", ["1", "01", "2"]))
+    table = tmp_path / "labels.csv"
+    table.write_text("ant,0\nbee,1\ncat,2\n")
+    with pytest.warns(UserWarning, match="ants: its 3 classes are taken as numbers of outputs"):
+        assert evaluate(perfect(3), images(tmp_path / "ants", labels=table)).errors[1] == 0
+
+
+def test_a_data_set_numbers_its_classes_itself() -> None:
+    items = [np.full((8, 8, 3), 10 * number + 10, np.uint8) for number in (2, 1, 2)]
+    pictures = Pictures("own", items, labels=[2, 1, 2], classes=["zebra", "yak", "ant"])
+    found = evaluate(perfect(4), pictures)
+    assert (found.errors[1], found.per_class) == (0, {"yak": 100, "ant": 100})
+    with pytest.raises(DataError, match="own has 3 classes, expected at most 2: perfect"):
+        evaluate(perfect(2), pictures)

@@ -1,8 +1,10 @@
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
@@ -43,7 +45,7 @@ def test_errors(toy: Callable[..., Pictures]) -> None:
     with pytest.raises(DataError, match="pictures of some may show several classes"):
         labelled(Pictures("some", [b""], classes=["ant", "bee"], truth=np.ones((1, 2), np.int8)))
     for nowhere in (Path("nowhere"), "nowhere.csv", "class7/000.png"):
-        with pytest.raises(ArgumentError, match="no such file"):
+        with pytest.raises(ArgumentError, match="no such picture, folder or class in toy"):
             labelled(toy(3), [nowhere])
 
 
@@ -70,8 +72,40 @@ def test_an_empty_class_folder_is_named_unless_it_is_excluded(folders: Path) -> 
     with pytest.raises(DataError, match=r"class 'cat' .* need 2 or more"):
         choose(folders, per_class=1)
     assert choose(complete(source, 2, "cat"), exclude="cat", per_class=1)[0].classes == ("ant", "bee")
-    with pytest.raises(ArgumentError, match="no such picture or folder"):
+    with pytest.raises(ArgumentError, match="no such picture, folder or class"):
         labelled(source, "dog")
+
+
+def test_a_class_folder_that_cannot_be_read_stops_unless_it_is_excluded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ant", "bee", "cat"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
+    real = os.scandir
+
+    def scandir(path: str) -> Iterator[os.DirEntry[str]]:
+        if path.endswith("cat"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    source = images(tmp_path)
+    for pictures, joined in ((source, False), (source.joined(source), True)):
+        with pytest.raises(DataError, match=r"class 'cat' of .* is a folder that cannot be read: permission denied"):
+            complete(pictures)
+        assert complete(pictures, exclude="cat") is pictures
+        assert len(included(pictures, "cat")) == (4 if joined else 2)
+
+
+def test_folders_that_are_parts_of_a_data_set_are_refused(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
+    with pytest.warns(UserWarning, match="are parts of a data set by name"):
+        source = images(tmp_path)
+    with pytest.raises(DataError, match=r"expected one of the folders, as .*/train, or --labels FILE"):
+        choose(source)
 
 
 def test_of_two_sources_joined_either_is_excluded_from(folders: Path) -> None:
