@@ -4,17 +4,20 @@ Knows nothing of networks or data sets. A picture that cannot be read raises Pic
 """
 
 import io
+import os
 import re
+import sys
 import warnings
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageOps, ImageStat, UnidentifiedImageError
 from torch import Tensor
 
 from convscope.errors import ArgumentError, PictureError
@@ -26,16 +29,49 @@ HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})  # at byte 8
 PNG_SIDE = 64  # up to here a PNG is about as small as a JPEG, and keeps every bit
 JPEG_QUALITY = 92
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 GREY = 128  # of 255: a projection's zero, what lies beyond a picture's border, what covers a part of it (V5, V6, F7)
-SIXTEEN_BIT = 257  # 65535 / 255
+DEPTHS = (0, 8, 10, 12, 14, 16)  # how many of 16 bits cameras and scanners use
+OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}  # of two bytes, as Pillow spells it
+BITS, COMPRESSION, PLANES = 258, 259, 284  # tags of TIFF
+STRIP = 64  # rows at a time
+SAMPLE = 1024  # of a picture with alpha, as many rows and columns tell whether its colours show its shape
+FAINT = 32  # of 255: a difference of colours that is hard to see
+
+
+@dataclass(frozen=True)
+class WidePixels:
+    """Pixels of 16 bits, upright: `values` (H, W) or (H, W, 3 or 4) uint16. `bits`: how many of the 16 the file says
+    that it uses, None where it does not say.
+    """
+
+    values: NDArray[np.uint16]
+    bits: int | None = None
+
+    @property
+    def used_bits(self) -> int:
+        """As the file says, or the fewest of DEPTHS that hold the largest value; 0 where all are 0."""
+        largest = int(self.values.max())
+        return self.bits or next(bits for bits in DEPTHS if largest < 2**bits)
+
+    def picture(self, bits: int) -> Image.Image:
+        """RGB of 8 bits: 0 to 2**bits - 1 becomes 0 to 255."""
+        limit = 2 ** (bits or 16) - 1
+        table = np.rint(np.arange(2**16).clip(max=limit) * (255 / limit)).astype(np.uint8)
+        scaled = np.empty(self.values.shape, np.uint8)
+        for first in range(0, len(scaled), STRIP):  # an index needs four times the memory of its pixels
+            scaled[first : first + STRIP] = table[self.values[first : first + STRIP]]
+        return _from_bytes(scaled)
 
 
 def load_picture(source: Source, *, name: str | None = None) -> Image.Image:
     """The picture as 8-bit RGB, upright (T1, step 1).
 
     `source` is a file (`gallery/...` may be a bundled one), encoded bytes, a PIL image, or an array (H, W), (H, W, 1),
-    (H, W, 3) or (H, W, 4) of uint8 or uint16. Grey becomes three equal channels, alpha is dropped, CMYK and palettes
-    are converted, 16 bits are scaled to 8, the EXIF orientation is applied; of an animation the first frame counts.
+    (H, W, 3) or (H, W, 4) of uint8 or uint16. Grey becomes three equal channels, CMYK and palettes are converted, the
+    EXIF orientation is applied; of an animation the first frame counts. Alpha is dropped, as torchvision does; a
+    picture that mostly vanishes without it, as black lines on transparent black, is put on white or black, whichever
+    shows it. 16 bits are scaled to 8. Where they only use 8, 10, 12 or 14 bits, that range is scaled, with a warning.
     `name` is what errors call the picture (default: its path).
 
     Raises PictureError for what cannot be read: no such file, no picture, truncated, a side of 0, or more pixels than
@@ -43,10 +79,29 @@ def load_picture(source: Source, *, name: str | None = None) -> Image.Image:
     """
     if name is None:
         name = str(source) if isinstance(source, Path | str) else "picture"
+    pixels = read_pixels(source, name)
+    if isinstance(pixels, Image.Image):
+        return pixels
+    bits = pixels.used_bits
+    if bits not in (pixels.bits, 0, 16):
+        warnings.warn(f"{name}: {window(bits)}", stacklevel=2)
+    return pixels.picture(bits)
+
+
+def read_pixels(source: Source, name: str = "") -> Image.Image | WidePixels:
+    """The picture as `load_picture` gives it, but 16 bits as they are. Raises PictureError."""
     try:
-        return _load(source)
+        return _read(source)
     except PictureError as error:
         raise PictureError(f"{name}: {error}" if name else str(error)) from error
+
+
+def window(bits: int) -> str:
+    """How 16 bits of which only `bits` are used are read, as a warning says it."""
+    return (
+        f"16-bit pixels that only use {bits} bits: 0 to {2**bits - 1} is read as 0 to 255; "
+        "convert the pictures to 8 bits for another range"
+    )
 
 
 def bundled(path: str | Path) -> Path:
@@ -67,22 +122,47 @@ def called(picture: Any, place: int) -> str:
     return "/".join(Path(picture).parts[-2:]) if isinstance(picture, str | Path) else f"picture {place}"
 
 
-def _load(source: Source) -> Image.Image:
+def _read(source: Source) -> Image.Image | WidePixels:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     try:
-        image = source if isinstance(source, Image.Image) else _open(source)
-        if 0 in image.size:
-            raise PictureError(f"a side of 0 pixels (width {image.width}, height {image.height})")
-        if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-            raise PictureError(_too_large(f"{image.width * image.height} pixels"))
-        return _rgb(_upright(image))
+        if isinstance(source, Image.Image):
+            image, low = source, None
+            _require_size(image)
+        else:
+            data = _bytes_of(source)
+            image = _open(data)
+            _require_size(image)
+            _require_no_wide_planes(image)
+            low = _low_bytes(image, data)
+        bits = _stated_bits(image)
+        image = _upright(image)
+        if low is not None:
+            values = np.asarray(image).astype(np.uint16)
+            values <<= 8
+            values |= low
+            return WidePixels(values)
+        return _rgb(image, bits)
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(_too_large(str(error))) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on broken files
         raise PictureError(_reason(error)) from error
+
+
+def _require_size(image: Image.Image) -> None:
+    if 0 in image.size:
+        raise PictureError(f"a side of 0 pixels (width {image.width}, height {image.height})")
+    if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        raise PictureError(_too_large(f"{image.width * image.height} pixels"))
+
+
+def _require_no_wide_planes(image: Image.Image) -> None:
+    """Pillow takes the uncompressed 16-bit planes of a TIFF for 8-bit ones."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(PLANES) == 2 and max(tags.get(BITS, (8,))) > 8 and tags.get(COMPRESSION, 1) == 1:
+        raise PictureError("16-bit colours in separate planes, which cannot be read; save them pixel by pixel")
 
 
 def _too_large(size: str) -> str:
@@ -100,7 +180,10 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _open(source: Path | str | bytes) -> Image.Image:
+def _bytes_of(source: Path | str | bytes) -> bytes:
+    """The encoded picture."""
+    if not isinstance(source, bytes | str | os.PathLike):
+        raise PictureError(f"an item of type {type(source).__name__}, expected a file, a PIL image or an array")
     if isinstance(source, bytes):
         data = source
     else:
@@ -110,6 +193,10 @@ def _open(source: Path | str | bytes) -> Image.Image:
         data = path.read_bytes()
     if not data:
         raise PictureError("empty, 0 bytes")
+    return data
+
+
+def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
@@ -131,6 +218,40 @@ def reads_heif() -> bool:
     return True
 
 
+def _low_bytes(image: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
+    """The low bytes of 16-bit colours, upright, since Pillow only keeps the high ones; None for other pictures.
+
+    A second decoding, told that the bytes stand in the other order, takes the low byte for the high one.
+    """
+    given = getattr(image, "tile", [])
+    tiles = [tile._replace(args=_in_other_order(tile.args)) for tile in given]
+    if tiles == given:
+        return None
+    other: Any = _open(data)
+    other.tile = tiles
+    return np.asarray(_upright(other))
+
+
+def _in_other_order(decoding: Any) -> Any:
+    """The arguments of one of Pillow's decoders with the byte order of 16-bit colours exchanged."""
+    if isinstance(decoding, tuple):
+        return tuple(_in_other_order(each) for each in decoding)
+    colours = re.fullmatch(r"(RGB|RGBX|RGBA);16([LBN])", decoding) if isinstance(decoding, str) else None
+    return f"{colours[1]};16{OTHER_ORDER[colours[2]]}" if colours else decoding
+
+
+def _stated_bits(image: Image.Image) -> int | None:
+    """How many of 16 bits the file says that it uses: TIFF may pack 12; formats that state the largest value are
+    scaled to all 16 by Pillow. To be asked before the pixels are loaded.
+    """
+    tile = next(iter(getattr(image, "tile", [])), None)
+    if tile is None:
+        return None
+    if "I;12" in tile.args:
+        return 12
+    return 16 if tile.codec_name in ("ppm", "ppm_plain", "jpeg2k") else None
+
+
 def _upright(image: Image.Image) -> Image.Image:
     image.load()
     try:
@@ -139,31 +260,59 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image, bits: int | None) -> Image.Image | WidePixels:
     if image.mode == "RGB":
         return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return _from_array(_wide_to_uint8(np.asarray(image)))
-    if image.mode in ("P", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")  # straight to RGB, Pillow warns of palettes with transparency
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        _require_range(values, 65535)
+        return WidePixels(values.astype(np.uint16), bits)
+    if image.mode == "F":
+        return _from_bytes(_float_to_uint8(np.asarray(image)))
+    if image.mode in ("RGBA", "LA", "P", "PA", "RGBa", "La") or "transparency" in image.info:
+        return _without_alpha(image if image.mode == "RGBA" else image.convert("RGBA"))
     return image.convert("RGB")
 
 
-def _wide_to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pillow's modes of more than 8 bits: "I" and "I;16" hold 16 bits; "F" holds [0, 1] or [0, 255]."""
+def _without_alpha(image: Image.Image) -> Image.Image:
+    """The colours of RGBA. Where most of what is visible has about the colour of what is transparent, the shape is
+    only in the alpha, and the picture is put on white or black, whichever contrasts with more of it.
+    """
+    size = min(image.width, SAMPLE), min(image.height, SAMPLE)
+    sample = image if size == image.size else image.resize(size, Image.Resampling.NEAREST)
+    colours, visible = sample.convert("RGB"), sample.getchannel("A")
+    clear = visible.point([255] + [0] * 255)
+    if clear.getbbox() and visible.getbbox():
+        behind = tuple(round(level) for level in ImageStat.Stat(colours, clear).median)
+        if _contrasting(colours, behind, visible) < 0.5:
+            ground = max((WHITE, BLACK), key=lambda ground: _contrasting(colours, ground, visible))
+            return Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _contrasting(colours: Image.Image, ground: tuple[int, ...], visible: Image.Image) -> float:
+    """The share of the visible pixels with a channel that differs from `ground` by at least FAINT."""
+    distance = ImageChops.difference(colours, Image.new("RGB", colours.size, ground))
+    largest = reduce(ImageChops.lighter, distance.split())
+    apart = largest.point([255 * (level >= FAINT) for level in range(256)])
+    return ImageStat.Stat(apart, visible).mean[0] / 255
+
+
+def _float_to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Floats of [0, 1] or, where one is above 1, of [0, 255]."""
     if not np.isfinite(values).all():
         raise PictureError("pixels that are not finite")
+    _require_range(values, 255)
+    return np.rint(values * (255.0 if values.max() <= 1 else 1.0)).astype(np.uint8)
+
+
+def _require_range(values: NDArray[Any], limit: int) -> None:
     low, high = float(values.min()), float(values.max())
-    if values.dtype.kind == "f":
-        limit, scale = 255.0, 255.0 if high <= 1 else 1.0
-    else:
-        limit, scale = 65535.0, 1 / SIXTEEN_BIT
     if low < 0 or high > limit:
         raise PictureError(f"pixels from {low:g} to {high:g}, expected 0 to {limit:g}")
-    return np.rint(values * scale).astype(np.uint8)
 
 
-def _from_array(array: NDArray[Any]) -> Image.Image:
+def _from_array(array: NDArray[Any]) -> Image.Image | WidePixels:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.dtype not in (np.uint8, np.uint16):
         raise PictureError(
@@ -171,11 +320,14 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
         )
     if 0 in array.shape:
         raise PictureError(f"a side of 0 pixels (array of shape {array.shape})")
-    if array.dtype == np.uint16:
-        array = _wide_to_uint8(array)
-    if channels == 1:
-        array = np.broadcast_to(array.reshape(*array.shape[:2], 1), (*array.shape[:2], 3))
-    return Image.fromarray(np.ascontiguousarray(array[..., :3]))
+    array = array.reshape(array.shape[:2]) if channels == 1 else array
+    return WidePixels(array) if array.dtype == np.uint16 else _from_bytes(array)
+
+
+def _from_bytes(array: NDArray[np.uint8]) -> Image.Image:
+    """RGB of (H, W), (H, W, 3) or (H, W, 4)."""
+    image = Image.fromarray(np.ascontiguousarray(array))
+    return _without_alpha(image) if image.mode == "RGBA" else image.convert("RGB")
 
 
 def encode(array: NDArray[np.uint8]) -> bytes:

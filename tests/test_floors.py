@@ -24,7 +24,7 @@ FLOORS: dict[str, tuple[int, str]] = {  # package: (floor, its modules from left
         2,
         """preprocess warp encodings
         drawn.materials drawn.canvas drawn.objects drawn.scenes
-        standard_datasets picture_set folders picture_names tables part_boxes labels exclusions
+        standard_datasets dataset_items picture_set folders picture_names tables part_boxes labels exclusions
         sources batches concepts class_means splits overlap content_hashes""",
     ),
     "probe": (

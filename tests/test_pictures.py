@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,6 +76,44 @@ def test_alpha_is_dropped_not_blended() -> None:
     assert np.array_equal(np.asarray(load_picture(saved(half, "PNG")))[..., 1], expected[..., 0])
 
 
+def disc(side: int = 40) -> np.ndarray:
+    """Alpha that is opaque in a disc and smooth at its rim."""
+    rows, columns = np.mgrid[:side, :side] - side / 2
+    return np.clip((side / 3 - np.hypot(rows, columns)) * 64, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("level", [0, 20, 128, 255])
+def test_a_drawing_that_is_only_in_its_alpha_is_put_on_a_ground_that_shows_it(level: int) -> None:
+    alpha = disc()
+    flat = np.full_like(alpha, level)
+    rgba = np.stack([flat, flat, flat, alpha], 2)
+    two = Image.merge("LA", [Image.fromarray(flat), Image.fromarray(alpha)])
+    palette = Image.fromarray(alpha).convert("P")
+    palette.putpalette([level] * 768)
+    files = (saved(Image.fromarray(rgba), "PNG"), saved(two, "PNG"))
+    sources = (rgba, rgba.astype(np.uint16) * 257, *files, saved(palette, "PNG", transparency=bytes(range(256))))
+    ground = 0 if level == 255 else 255
+    weight = alpha[..., None] / 255
+    expected = level * weight + ground * (1 - weight)
+    for source in sources:
+        shown = np.asarray(load_picture(source)).astype(float)
+        assert np.abs(shown - expected).max() <= 1
+
+
+def test_cut_out_photographs_keep_the_colours_under_their_alpha() -> None:
+    photograph = np.maximum(colours(40, 40), 60)
+    for ground in (0, 255):
+        cut = np.where(disc()[..., None] > 0, photograph, ground).astype(np.uint8)
+        rgba = np.concatenate([cut, disc()[..., None]], 2)
+        assert np.array_equal(np.asarray(load_picture(rgba)), cut)
+    outlined = np.zeros((40, 40, 4), np.uint8)  # a white shape with a thin black rim on transparent black
+    outlined[5:35, 5:35, 3], outlined[7:33, 7:33, :3] = 255, 255
+    assert np.array_equal(np.asarray(load_picture(outlined)), outlined[..., :3])
+    for level in (0, 255):  # nothing of it is visible, or nothing is transparent
+        plain = np.concatenate([colours(), np.full((40, 60, 1), level, np.uint8)], 2)
+        assert np.array_equal(np.asarray(load_picture(plain)), colours())
+
+
 def test_palettes_with_and_without_transparency() -> None:
     palette = Image.fromarray(colours() // 64 * 64).quantize(256)
     expected = np.asarray(palette.convert("RGB"))
@@ -93,14 +132,59 @@ def test_cmyk_shows_its_colours(kind: str) -> None:
 def test_sixteen_bits_are_scaled_to_eight() -> None:
     ramp = np.linspace(0, 65535, 40 * 60).reshape(40, 60).astype(np.uint16)
     expected = np.rint(ramp / 257).astype(int)
-    tiff = saved(Image.fromarray(ramp), "TIFF")
-    for source in (ramp, sixteen_bit_png(ramp), tiff, saved(Image.fromarray(ramp), "PPM")):
+    files = [saved(Image.fromarray(ramp), kind) for kind in ("TIFF", "PPM")]
+    for source in (ramp, sixteen_bit_png(ramp), *files):
         shown = np.asarray(load_picture(source)).astype(int)
         assert np.array_equal(shown, np.repeat(expected[..., None], 3, 2))
     three = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], 2)
-    shown = np.asarray(load_picture(sixteen_bit_png(three))).astype(int)
-    assert np.abs(shown - three / 257).max() <= 1  # Pillow keeps the high byte of three channels
-    assert np.array_equal(np.asarray(load_picture(three)), np.rint(three / 257))
+    tiffs = [tiff(three, byteorder=order, compression=how) for order in "<>" for how in (None, "zlib")]
+    for source in (three, sixteen_bit_png(three), *tiffs):
+        assert np.array_equal(np.asarray(load_picture(source)), np.rint(three / 257))
+    with pytest.raises(PictureError, match="separate planes"):
+        load_picture(tiff(three.transpose(2, 0, 1), planarconfig="separate"))
+
+
+def tiff(values: np.ndarray, **options: object) -> bytes:
+    """A TIFF of RGB, which Pillow does not write with 16 bits."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, values, photometric="rgb", **options)
+    return file.getvalue()
+
+
+def packed_tiff(values: np.ndarray) -> bytes:
+    """A TIFF of grey with 12 bits a pixel."""
+    height, width = values.shape
+    bits = np.unpackbits(values.astype(">u2").view(np.uint8).reshape(height, width, 2), axis=2)[..., 4:]
+    data = np.packbits(bits.reshape(height, -1), axis=1).tobytes()
+    tags = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: len(data)}
+    entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags.items())
+    return struct.pack("<2sHL", b"II", 42, 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_fewer_bits_in_16_are_shown_in_all_grey_levels_with_a_warning(bits: int) -> None:
+    limit = 2**bits - 1
+    ramp = np.linspace(0, limit, 40 * 60).reshape(40, 60).astype(np.uint16)
+    three = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], 2)
+    grey_files = (sixteen_bit_png(ramp), saved(Image.fromarray(ramp), "TIFF"), saved(Image.fromarray(ramp), "PPM"))
+    for values, sources in ((ramp, (ramp, *grey_files)), (three, (three, sixteen_bit_png(three), tiff(three)))):
+        expected = np.rint(values.reshape(40, 60, -1) * (255 / limit))
+        for source in sources:
+            with pytest.warns(UserWarning, match=f"^scan: 16-bit pixels that only use {bits} bits: 0 to {limit} is"):
+                shown = np.asarray(load_picture(source, name="scan"))
+            assert np.array_equal(shown, np.broadcast_to(expected, (40, 60, 3)))
+            assert len(np.unique(shown)) == 256
+
+
+def test_bits_that_a_file_states_are_believed() -> None:
+    dark = np.arange(40 * 60).reshape(40, 60).astype(np.uint16) // 3  # below 1024
+    expected = np.rint(dark * (255 / 4095))
+    portable = b"P5 60 40 4095\n" + dark.astype(">u2").tobytes()
+    for source in (packed_tiff(dark), portable):
+        assert np.array_equal(np.asarray(load_picture(source))[..., 0], expected)
+    opaque = np.stack([dark, dark, dark, np.full_like(dark, 65535)], 2)  # 16 bits, as its alpha shows
+    assert np.array_equal(np.asarray(load_picture(opaque))[..., 0], np.rint(dark / 257))
+    assert np.asarray(load_picture(np.zeros((4, 4), np.uint16))).max() == 0
 
 
 def test_floating_point_tiff() -> None:

@@ -22,21 +22,23 @@ import numpy as np
 import torch
 
 from convscope.atlases.channel_statistics import Leaders, Statistics, Tally
-from convscope.atlases.checkpoints import Known, Spans
+from convscope.atlases.checkpoints import Known, Spans, leading
 from convscope.atlases.scan import UNIT, Scanner, Score, chosen_layers, require_enough
 from convscope.atlases.store import BUILDING, MANIFEST, Atlas, Info, Skipped, open_atlas
 from convscope.atlases.table_builder import Tables
+from convscope.data.dataset_items import raw_bytes
 from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
 from convscope.device import resolve
 from convscope.disk.atomic import put
-from convscope.errors import ArgumentError, AtlasError, PictureError
+from convscope.errors import ArgumentError, AtlasError, DataError, PictureError
 from convscope.models.network import Layer, Network
 from convscope.probe.projection import Reverse, Start
 from convscope.probe.rectify import LRN, Rule
 from convscope.progress import progress
 
 PLAN = "plan.json"
+READ_AGAIN = 2  # times, of each picture of a sample: one chance in 65,000 to miss that half of them are mirrored
 
 
 @overload
@@ -125,7 +127,7 @@ def atlas(
         if shard:
             return None
         total = spans.total()
-        build = Tables(out / BUILDING, info, source, network, chosen, total.tallies, reverse, place, callable(score))
+        build = Tables(out / BUILDING, info, source, network, chosen, total, reverse, place, callable(score))
         build.finish(out, replace(info, skipped=_skipped(source, total.skipped)))
         return open_atlas(out)
 
@@ -168,14 +170,27 @@ def transform_sum(network: Network) -> str:
 
 
 def _sample_sum(source: Pictures, count: int = 8) -> str:
-    """SHA-256 of the pixels of a few pictures: names alone do not tell one array of tensors from another."""
+    """SHA-256 of the pixels of a few pictures: names alone do not tell one array of tensors from another.
+
+    Raises DataError for a data set that gives another picture when it is asked again, as random augmentation does.
+    """
     digest = hashlib.sha256()
     for index in sorted({round(k * (len(source) - 1) / (count - 1)) for k in range(count)}):
-        try:
-            digest.update(np.ascontiguousarray(source.item(index)).tobytes())
-        except PictureError:
-            digest.update(b"none")
+        pixels = _raw_pixels(source, index)
+        if source.file(index) is None and any(_raw_pixels(source, index) != pixels for _ in range(READ_AGAIN)):
+            raise DataError(
+                f"{source.paths[index]} is another picture each time it is read; "
+                "give the data set without random augmentation"
+            )
+        digest.update(pixels)
     return digest.hexdigest()
+
+
+def _raw_pixels(source: Pictures, index: int) -> bytes:
+    try:
+        return raw_bytes(source.item(index)).tobytes()
+    except PictureError:
+        return b"none"
 
 
 @contextmanager
@@ -248,7 +263,7 @@ def scan_units(scanner: Scanner, source: Pictures, spans: Spans, top: int, unit:
     ranges = {k: range(k * unit, min((k + 1) * unit, len(source))) for k in missing}
     with progress(sum(map(len, ranges.values())), "scanning") as advance:
         for number, indices in ranges.items():
-            places, tables = scanner.tables(source, indices, advance)
+            places, checksums, tables = scanner.tables(source, indices, advance)
             tallies = {
                 layer: Tally(
                     Leaders.of(table.values, table.places, places, top),
@@ -257,7 +272,8 @@ def scan_units(scanner: Scanner, source: Pictures, spans: Spans, top: int, unit:
                 for layer, table in tables.items()
             }
             skipped = {index: source.skipped[index] for index in indices if index in source.skipped}
-            spans.add(number, Known(tallies, skipped), part)
+            known = leading(tallies, dict(zip(places.tolist(), checksums.tolist(), strict=True))) if tallies else {}
+            spans.add(number, Known(tallies, skipped, known), part)
 
 
 def _extent(layer: Layer) -> tuple[int, int]:

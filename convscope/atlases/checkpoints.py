@@ -5,30 +5,38 @@ right either way. Knows tallies and files, and nothing of networks or pictures.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from convscope.atlases.channel_statistics import Tally
+from convscope.atlases.channel_statistics import Tally, unkey
 from convscope.disk.atomic import put
+
+CHECKSUMS = "checksums"  # (n, 2) int64: picture and checksum
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a span of units: a tally a layer (none where no picture could be read), and what was skipped."""
+    """What is known of a span of units: a tally a layer (none where no picture could be read), what was skipped, and
+    the checksums of the pictures among the leaders.
+    """
 
     tallies: dict[str, Tally]
     skipped: dict[int, str] = field(default_factory=dict)
+    checksums: dict[int, int] = field(default_factory=dict)
 
     def merge(self, other: "Known") -> "Known":
         """Of both spans, `other` to the right."""
+        skipped, checksums = self.skipped | other.skipped, self.checksums | other.checksums
         if not (self.tallies and other.tallies):
-            return Known(self.tallies or other.tallies, self.skipped | other.skipped)
+            return Known(self.tallies or other.tallies, skipped, checksums)
         both = {layer: tally.merge(other.tallies[layer]) for layer, tally in self.tallies.items()}
-        return Known(both, self.skipped | other.skipped)
+        return Known(both, skipped, leading(both, checksums))
 
     def data(self) -> bytes:
         """As a safetensors file."""
@@ -37,6 +45,7 @@ class Known:
             for layer, tally in self.tallies.items()
             for name, tensor in tally.tensors().items()
         }
+        tensors[CHECKSUMS] = torch.tensor(sorted(self.checksums.items()), dtype=torch.int64)
         return save(tensors, {"skipped": json.dumps(self.skipped)})
 
     @classmethod
@@ -44,12 +53,20 @@ class Known:
         """From a safetensors file."""
         layers: dict[str, dict[str, Tensor]] = {}
         with safe_open(path, "pt") as file:
+            checksums = dict(file.get_tensor(CHECKSUMS).tolist())
             for key in file.keys():  # noqa: SIM118
-                layer, _, name = key.rpartition("/")
-                layers.setdefault(layer, {})[name] = file.get_tensor(key)
+                layer, slash, name = key.rpartition("/")
+                if slash:
+                    layers.setdefault(layer, {})[name] = file.get_tensor(key)
             skipped = json.loads(file.metadata()["skipped"])
         tallies = {layer: Tally.read(tensors) for layer, tensors in layers.items()}
-        return cls(tallies, {int(image): reason for image, reason in skipped.items()})
+        return cls(tallies, {int(image): reason for image, reason in skipped.items()}, checksums)
+
+
+def leading(tallies: Mapping[str, Tally], checksums: Mapping[int, int]) -> dict[int, int]:
+    """The checksums of the pictures among the leaders, which are the only ones that are read again."""
+    images = torch.cat([unkey(tally.leaders.keys)[1].flatten() for tally in tallies.values()])
+    return {image: checksums[image] for image in torch.unique(images).tolist() if image in checksums}
 
 
 class Spans:

@@ -84,14 +84,16 @@ class Scanner:
 
     def tables(
         self, pictures: Pictures, indices: Iterable[int], advance: Advance = lambda n: None
-    ) -> tuple[Tensor, dict[str, Table]]:
-        """The pictures at `indices` that can be read, (n,) int64, and a table a layer with a row for each.
+    ) -> tuple[Tensor, Tensor, dict[str, Table]]:
+        """The pictures at `indices` that can be read, (n,) int64, their checksums, (n,) int64, and a table a layer with
+        a row for each.
 
         Raises NetworkError when a score is not finite, naming layer and picture.
         """
         device = resolve(self.device)
         module, times = self.network.working(device), self.network.graph().times
         seen: list[Tensor] = []
+        checksums: list[Tensor] = []
         parts: dict[str, list[Table]] = {layer: [] for layer in self.layers}
         reducers = {layer: partial(self._reduce, layer) for layer in self.layers}
         for batch in batches(pictures, self.network.transform, self.batch_size, indices):
@@ -102,10 +104,11 @@ class Scanner:
             for layer, table in found.items():
                 parts[layer].append(table)
             seen.append(batch.indices)
+            checksums.append(batch.checksums)
             advance(len(batch.indices))
         if not seen:
-            return torch.empty(0, dtype=torch.int64), {}
-        return torch.cat(seen), {layer: _joined(tables) for layer, tables in parts.items()}
+            return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64), {}
+        return torch.cat(seen), torch.cat(checksums), {layer: _joined(tables) for layer, tables in parts.items()}
 
     def _reduce(self, layer: str, maps: Tensor) -> Table:
         if maps.ndim not in (2, 4):
@@ -208,7 +211,7 @@ def scan(
     with progress(len(source), "scanning") as advance:
         for first in range(0, len(source), UNIT):
             unit = range(first, min(first + UNIT, len(source)))
-            places, tables = scanner.tables(source, unit, advance)
+            places, _, tables = scanner.tables(source, unit, advance)
             for layer, table in tables.items():
                 found = Leaders.of(table.values, table.places, places, top)
                 leaders[layer] = leaders[layer].merge(found) if layer in leaders else found

@@ -1,6 +1,6 @@
 """The part of a build that follows the scan: projections, patches and statistics, written as tables (METHODS V5, V6).
 
-    Tables(folder, info, source, network, layers, tallies, reverse, device, keep_all=False).finish(out, info)
+    Tables(folder, info, source, network, layers, known, reverse, device, keep_all=False).finish(out, info)
 
 A chunk of channels is a file in `folder`, and what a killed build has finished is not made again.
 """
@@ -22,10 +22,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convscope.atlases.channel_statistics import Statistics, Tally
+from convscope.atlases.channel_statistics import Statistics
+from convscope.atlases.checkpoints import Known
 from convscope.atlases.scan import Top
 from convscope.atlases.store import CHANNELS, GROUP, MANIFEST, PICTURES, TOP, Info, put_table, tile_box
-from convscope.data.batches import batches
+from convscope.data.batches import Batch, batches
 from convscope.data.picture_set import NO_CLASS, Pictures
 from convscope.disk.atomic import put
 from convscope.errors import DataError
@@ -38,6 +39,7 @@ CHUNK = 128 * 2**20  # bytes of pictures that one chunk of projections may need 
 CACHE = 256 * 2**20  # bytes of pictures kept for the next chunk
 STRETCH = 256  # pictures, or channels, to a row group of the small tables
 THUMBNAIL = 160  # pixels of the larger side, at most
+AGAIN = "pictures changed; build into another folder"
 SLICE = 32  # projections made presentable at a time, in float64
 
 Project = Callable[[Tensor, Mapping[str, Units]], Mapping[str, Projected]]
@@ -45,28 +47,34 @@ Row = dict[str, Any]
 
 
 class _Inputs:
-    """The pictures of a source in network space, the most recent kept."""
+    """The pictures of a source in network space, the most recent kept; `checksums` are those that the scan saw."""
 
-    def __init__(self, source: Pictures, network: Network) -> None:
-        self.source, self.network = source, network
+    def __init__(self, source: Pictures, network: Network, checksums: Mapping[int, int]) -> None:
+        self.source, self.network, self.checksums = source, network, checksums
         size = 4 * int(np.prod(network.input_size))
         self.capacity = max(1, CACHE // size)
         self.kept: OrderedDict[int, Tensor] = OrderedDict()
 
     def __call__(self, indices: Sequence[int]) -> Tensor:
-        """The pictures at `indices`, (n, C, H, W). Raises DataError when one can no longer be read."""
+        """The pictures at `indices`, (n, C, H, W). Raises DataError when one has changed or can no longer be read."""
         found = {index: self.kept[index] for index in indices if index in self.kept}
         missing = [index for index in indices if index not in found]
         for batch in batches(self.source, self.network.transform, 32, missing):
+            self._require_same(batch)
             found |= zip(batch.indices.tolist(), batch.inputs.unbind(0), strict=True)
         for index in indices:
             if index not in found:
-                raise DataError(f"{self.source.paths[index]} was read by the scan and now cannot be: pictures changed")
+                raise DataError(f"{self.source.paths[index]} was read by the scan and now cannot be: {AGAIN}")
             self.kept[index] = found[index]
             self.kept.move_to_end(index)
         while len(self.kept) > self.capacity:
             self.kept.popitem(last=False)
         return torch.stack([found[index] for index in indices])
+
+    def _require_same(self, batch: Batch) -> None:
+        for index, checksum in zip(batch.indices.tolist(), batch.checksums.tolist(), strict=True):
+            if self.checksums.get(index, checksum) != checksum:
+                raise DataError(f"{self.source.paths[index]} is another picture than the scan saw: {AGAIN}")
 
 
 @dataclass
@@ -81,16 +89,17 @@ class Tables:
     source: Pictures
     network: Network
     layers: Mapping[str, Layer]
-    tallies: Mapping[str, Tally]
+    known: Known
     project: Project
     device: torch.device
     keep_all: bool
 
     def __post_init__(self) -> None:
+        self.tallies = self.known.tallies
         if not self.tallies:
             raise DataError(f"no picture of {self.source.name} can be read")
         self.tops = {layer: Top.of(self.tallies[layer].leaders, at.width) for layer, at in self.layers.items()}
-        self.inputs = _Inputs(self.source, self.network)
+        self.inputs = _Inputs(self.source, self.network, self.known.checksums)
 
     def finish(self, out: Path, info: Info) -> None:
         """Project what is missing, write the tables, then `atlas.json`, which says that all is there."""

@@ -19,11 +19,16 @@ from convscope.errors import ArgumentError, DataError, PictureError
 class Batch:
     """Pictures on their way into a network.
 
-    `indices` (n,) int64, places in the source; `inputs` (n, C, H, W), laid out channels-last.
+    `indices` (n,) int64, places in the source; `inputs` (n, C, H, W), laid out channels-last; `checksums` (n,) int64
+    of the pictures, as `Pictures.checksum` has them.
     """
 
     indices: Tensor
     inputs: Tensor
+    checksums: Tensor
+
+
+Decoded = tuple[int, Tensor, int]  # place, input, checksum
 
 
 def batches(
@@ -41,8 +46,8 @@ def batches(
     """
     if batch_size < 1:
         raise ArgumentError("batch_size", batch_size, "expected at least 1")
-    ready: list[tuple[int, Tensor]] = []
-    for index, value in _decoded(pictures, transform, indices, batch_size):
+    ready: list[Decoded] = []
+    for index, value, checksum in _decoded(pictures, transform, indices, batch_size):
         if isinstance(value, PictureError):
             pictures.skipped[index] = str(value)
             if not pictures.skip_bad:
@@ -51,7 +56,7 @@ def batches(
         if ready and value.shape != ready[0][1].shape:
             sizes = f"{tuple(value.shape)}, {pictures.paths[ready[0][0]]} of {tuple(ready[0][1].shape)}"
             raise DataError(f"{pictures.paths[index]} is of shape {sizes}: expected one size")
-        ready.append((index, value))
+        ready.append((index, value, checksum))
         if len(ready) == batch_size:
             yield _batch(ready)
             ready = []
@@ -64,21 +69,22 @@ def _decoded(
     transform: Callable[[Image.Image], Tensor],
     indices: Iterable[int] | None,
     ahead: int,
-) -> Iterator[tuple[int, Tensor | PictureError]]:
+) -> Iterator[tuple[int, Tensor | PictureError, int]]:
     """Every picture in order, or why not; about `ahead` of them are decoded while the consumer is busy."""
 
     reading = threading.Lock()
 
-    def load(index: int) -> Tensor | PictureError:
+    def load(index: int) -> tuple[Tensor | PictureError, int]:
         try:
             item = pictures.item(index, reading)
-            return item if isinstance(item, Tensor) else transform(item)
+            checksum = pictures.checksum(index, item)
+            return item if isinstance(item, Tensor) else transform(item), checksum
         except PictureError as error:
-            return error
+            return error, 0
 
     order = iter(range(len(pictures)) if indices is None else indices)
     workers = min(4, os.cpu_count() or 1)
-    waiting: deque[tuple[int, Future[Tensor | PictureError]]] = deque()
+    waiting: deque[tuple[int, Future[tuple[Tensor | PictureError, int]]]] = deque()
     with ThreadPoolExecutor(workers, "decode") as pool:
         try:
             while True:
@@ -87,13 +93,13 @@ def _decoded(
                 if not waiting:
                     return
                 index, future = waiting.popleft()
-                yield index, future.result()
+                yield index, *future.result()
         finally:
             for _, future in waiting:
                 future.cancel()
 
 
-def _batch(ready: list[tuple[int, Tensor]]) -> Batch:
-    indices = torch.tensor([index for index, _ in ready])
-    rows = torch.stack([value.permute(1, 2, 0) for _, value in ready])  # (n, H, W, C)
-    return Batch(indices, rows.permute(0, 3, 1, 2))
+def _batch(ready: list[Decoded]) -> Batch:
+    indices, inputs, checksums = zip(*ready, strict=True)
+    rows = torch.stack([value.permute(1, 2, 0) for value in inputs])  # (n, H, W, C)
+    return Batch(torch.tensor(indices), rows.permute(0, 3, 1, 2), torch.tensor(checksums))

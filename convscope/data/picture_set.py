@@ -5,9 +5,12 @@ that cannot be read is skipped, with its reason in `Pictures.skipped`, and keeps
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,11 +18,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from convscope.data.dataset_items import (
+    BROKEN,
+    in_network_space,
+    label_of,
+    network_space,
+    picture_of,
+    pixels_of,
+    raw_bytes,
+    read_item,
+    require_channels_first,
+)
 from convscope.errors import ArgumentError, DataError, PictureError
-from convscope.pictures import Source, load_picture
+from convscope.pictures import WidePixels, bundled, read_pixels, window
 
 NO_CLASS = -1  # the label of a picture that lies beside the class folders
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)  # from others' decoding
+MEASURED = 32  # pictures of a source tell how many of 16 bits all of them use
 
 
 class Pictures:
@@ -47,6 +61,7 @@ class Pictures:
         joint: bool = False,
         alphabetical: bool = False,
         by_table: bool = False,
+        depth: "_Depth | None" = None,
     ) -> None:
         self.name, self._items, self.skip_bad, self.empty = name, items, skip_bad, tuple(empty)
         self.paths = list(paths) if paths is not None else [f"{name}[{i}]" for i in range(len(items))]
@@ -54,9 +69,13 @@ class Pictures:
         self.truth, self.joint, self.alphabetical, self.by_table = truth, joint, alphabetical, by_table
         self.skipped: dict[int, str] = {}
         self._labels = list(labels) if labels is not None else None
-        first = _first(items)
-        self.tensors = _is_network_space(_picture_of(first))
-        self._labelled_items = _label_of(first) is not None
+        first, at = _first(items, self.paths)
+        picture = None if first is None else picture_of(first)
+        self.tensors = in_network_space(picture)
+        if in_network_space(picture):
+            require_channels_first(picture, at)
+        self._labelled_items = label_of(first) is not None
+        self._depth = depth or _Depth(name, items)
         whole = _whole(items)
         self._parallel = isinstance(whole, list | np.ndarray | Tensor) or getattr(whole, "parallel", False)
 
@@ -80,28 +99,40 @@ class Pictures:
 
     def _label(self, index: int) -> int:
         try:
-            label = _label_of(self._items[index])
-        except BROKEN:
+            label = label_of(read_item(self._items, index, self.paths[index]))
+        except PictureError:
             return NO_CLASS
         return NO_CLASS if label is None else label
 
     def item(self, index: int, reading: AbstractContextManager[object] | None = None) -> Image.Image | Tensor:
-        """Picture `index` as RGB, or its float tensor (C, H, W). Raises PictureError, and leaves `skipped` alone.
+        """Picture `index` as RGB, or its float tensor (C, H, W). Leaves `skipped` alone.
 
+        16-bit pictures are read by the range that a sample of the source uses, so that all are as bright.
         `reading` is held while a data set is asked for its item, unless it is known to answer many threads at once.
+        Raises PictureError where it cannot be decoded, DataError for another exception of the data set, for a float
+        tensor (H, W, C), and for floats that are not finite.
         """
         if not 0 <= index < len(self):
             raise ArgumentError("index", index, f"expected 0 to {len(self) - 1}, a picture of {self.name}")
+        alone = nullcontext() if reading is None or self._parallel else reading
+        with alone:
+            picture = picture_of(read_item(self._items, index, self.paths[index]))
+        if isinstance(picture, PictureError):
+            raise picture
+        if in_network_space(picture):
+            return network_space(picture, self.paths[index])
+        pixels = read_pixels(pixels_of(picture))
+        if isinstance(pixels, Image.Image):
+            return pixels
+        return pixels.picture(pixels.bits or self._depth.bits(self.paths[index], pixels, alone))
+
+    def checksum(self, index: int, item: Image.Image | Tensor) -> int:
+        """CRC-32 of the file of picture `index`, or where it is none, of `item`, which is the picture."""
+        file = self.file(index)
         try:
-            with nullcontext() if reading is None or self._parallel else reading:
-                raw = _picture_of(self._items[index])
-        except BROKEN as error:
-            raise PictureError(" ".join(str(error).split()) or type(error).__name__) from error
-        if isinstance(raw, PictureError):
-            raise raw
-        if _is_network_space(raw):
-            return _network_space(raw, self.paths[index])
-        return load_picture(_pixels(raw), name="")
+            return zlib.crc32(raw_bytes(item).data if file is None else bundled(file).read_bytes())
+        except OSError as error:
+            raise PictureError((error.strerror or str(error)).lower()) from error
 
     def file(self, index: int) -> Path | None:
         """The file of picture `index`, where it is one."""
@@ -132,6 +163,7 @@ class Pictures:
             skip_bad=self.skip_bad,
             alphabetical=self.alphabetical,
             by_table=self.by_table,
+            depth=self._depth,
         )
 
     def joined(self, other: "Pictures") -> "Pictures":
@@ -229,48 +261,50 @@ def _whole(items: Sequence[Any]) -> Any:
     return _whole(items.items) if isinstance(items, _Chosen) else items
 
 
-def _first(items: Sequence[Any]) -> Any:
-    """The first item that can be read, of the first few; it tells what kind the others are."""
+class _Depth:
+    """How many of 16 bits the pictures of a source use; measured when the first such picture is met."""
+
+    measuring = Lock()
+
+    def __init__(self, name: str, items: Sequence[Any]) -> None:
+        self.name, self.items = name, items
+        self.most: int | None = None
+
+    def bits(self, path: str, pixels: WidePixels, alone: AbstractContextManager[object]) -> int:
+        """As many as a sample of the source uses; more, with a warning, where the picture at hand uses more.
+
+        `alone` is held while the data set is asked for an item.
+        """
+        with self.measuring:
+            if self.most is None:
+                self.most = max(self._sample(alone), default=0)
+                if 0 < self.most < 16:
+                    warnings.warn(f"{self.name}: {window(self.most)}", stacklevel=2)
+        if (used := pixels.used_bits) > self.most:
+            others = f"16-bit pixels that use {used} bits where others of {self.name} use {self.most}: shown darker"
+            warnings.warn(f"{path}: {others if self.most else window(used)}", stacklevel=2)
+        return max(self.most, used)
+
+    def _sample(self, alone: AbstractContextManager[object]) -> Iterator[int]:
+        count = len(self.items)
+        for index in sorted({round(k * (count - 1) / (MEASURED - 1)) for k in range(MEASURED)}):
+            with suppress(PictureError):
+                with alone:
+                    item = read_item(self.items, index, f"{self.name}[{index}]")
+                pixels = read_pixels(pixels_of(picture_of(item)))
+                if isinstance(pixels, WidePixels) and pixels.bits is None:
+                    yield pixels.used_bits
+
+
+def _first(items: Sequence[Any], paths: Sequence[str]) -> tuple[Any, str]:
+    """The first item that can be read, of the first few, and its path; it tells what kind the others are."""
     for index in range(min(len(items), 8)):
         try:
-            item = items[index]
-            if isinstance(_picture_of(item), Image.Image):
-                _picture_of(item).load()  # which closes its file
-            return item
+            item = read_item(items, index, paths[index])
+            picture = picture_of(item)
+            if isinstance(picture, Image.Image):
+                picture.load()  # which closes its file
+            return item, paths[index]
         except BROKEN:
             continue
-    return None
-
-
-def _picture_of(item: Any) -> Any:
-    return item[0] if isinstance(item, tuple | list) and len(item) else item
-
-
-def _label_of(item: Any) -> int | None:
-    """The label of an item (picture, label), where that is a whole number."""
-    if not isinstance(item, tuple | list) or len(item) < 2:
-        return None
-    label = np.asarray(item[1]) if isinstance(item[1], int | np.ndarray | np.generic | Tensor) else None
-    return int(label) if label is not None and label.ndim == 0 and label.dtype.kind in "iu" else None
-
-
-def _is_network_space(item: object) -> bool:
-    return isinstance(item, Tensor) and item.is_floating_point()
-
-
-def _network_space(item: Tensor, name: str) -> Tensor:
-    if item.ndim != 3 or 0 in item.shape:
-        raise PictureError(f"a float tensor of shape {tuple(item.shape)}, expected (C, H, W)")
-    if not item.isfinite().all():
-        where = tuple((~item.isfinite()).nonzero()[0].tolist())
-        raise DataError(f"{name} is {float(item[where])} at {where}: expected finite values")
-    return item
-
-
-def _pixels(item: Any) -> Source:
-    """A data set's item as what `load_picture` reads; uint8 tensors are (C, H, W), as torchvision's, or (H, W)."""
-    if isinstance(item, Tensor):
-        return np.asarray(item.movedim(0, -1) if item.ndim == 3 else item)
-    if isinstance(item, Path | str | bytes | Image.Image | np.ndarray):
-        return item
-    raise PictureError(f"an item of type {type(item).__name__}, expected a picture, an array or a tensor")
+    return None, ""

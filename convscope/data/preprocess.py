@@ -20,6 +20,7 @@ from convscope.pictures import Source, load_picture
 
 PerChannel: TypeAlias = "Sequence[float] | float | NDArray[np.float32] | Tensor"
 
+UNIT = 2  # a mean or std above this is none of pictures in [0, 1]
 ELONGATED = 10  # from here on the centre square drops more than 90 % of the picture
 
 
@@ -84,6 +85,21 @@ class Preprocess:
         object.__setattr__(self, "std_table", self._table("std", self.std))
         if not (self.std_table > 0).all():
             raise ArgumentError("std", self.std, "expected values above 0")
+        for name, given, table in (("mean", self.mean, self.mean_table), ("std", self.std, self.std_table)):
+            if float(table.max()) > UNIT:
+                shown = given if table.shape[-1] == 1 else f"of up to {float(table.max()):g}"
+                raise ArgumentError(name, shown, f"expected the scale of 0 to 1; {self._divided()}")
+
+    def _divided(self) -> str:
+        """How to write a mean and std of the scale of 0 to 255, a mean that is below 1 already excepted."""
+        mean, std = self.mean_table, self.std_table
+        if mean.shape[-1] != 1 or std.shape[-1] != 1:
+            return "if it is that of 0 to 255, divide by 255"
+        scaled = {"mean": mean / 255 if float(mean.max()) > UNIT else mean, "std": std / 255}
+        values = (
+            f"{name}=({', '.join(f'{x:.4g}' for x in table.flatten().tolist())})" for name, table in scaled.items()
+        )
+        return f"if it is that of 0 to 255, write {', '.join(values)}"
 
     def _resized(self) -> tuple[int, int]:
         _, height, width = self.input_size

@@ -3,7 +3,7 @@
 import importlib
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, KeysView, Sequence, ValuesView
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from convscope.data import standard_datasets
+from convscope.data.dataset_items import PICTURE_KEYS
 from convscope.data.encodings import printable
 from convscope.data.folders import listed
 from convscope.data.labels import labelled_by, not_classes
@@ -30,7 +31,7 @@ def images(source: object, *, labels: str | Path | None = None, skip_bad: bool =
     - a folder, searched to any depth; where pictures lie in subfolders, the first-level folders are the classes
       (and a picture beside them has label -1), those without any picture being listed as `empty`. Warns of files that
       are no pictures by their suffix, and of all else in it that is not used;
-    - one file, an array, a PIL image, or a list of any of these;
+    - one file, an array, a PIL image, or a list, an array, a pandas or polars Series or an iterator of any of these;
     - "gallery", the bundled pictures; "digits", the 1,797 handwritten ones, 8×8, that come with scikit-learn. A folder
       of that name in the current one goes first; "bundled:gallery" and "bundled:digits" are always the bundled ones;
     - "torchvision:NAME@ROOT", a data set that torchvision finds in ROOT (nothing is downloaded);
@@ -38,8 +39,9 @@ def images(source: object, *, labels: str | Path | None = None, skip_bad: bool =
       folder that `save_to_disk` wrote;
     - "imagenet:ROOT@val", "caltech101:ROOT", "caltech256:ROOT", "voc2012:ROOT@val", "mnist:ROOT@test" or
       "five:ROOT@test", data sets as their authors divide them, their counts checked (METHODS D1 to D6);
-    - a torch or Hugging Face data set with a length. Items are pictures, or (picture, label); uint8 tensors are
-      (C, H, W), float tensors (C, H, W) are taken as already in network space.
+    - a torch or Hugging Face data set with a length. Items are pictures, (picture, label), or dictionaries with
+      "image" and perhaps "label"; uint8 tensors are (C, H, W), float tensors (C, H, W) are taken as already in network
+      space.
 
     `labels` is a table of paths and classes (`convscope.data.labels`), in place of the classes that the source has.
     `skip_bad=False` makes `batches` raise PictureError at the first broken picture instead of leaving it out.
@@ -76,12 +78,28 @@ def _opened(source: object, skip_bad: bool) -> Pictures:
         elif source == "bundled:gallery":
             return _folder(GALLERY, "gallery", skip_bad)
         if colon and kind in SCHEMES:
-            return _dataset(SCHEMES[kind](rest), source.partition("@")[0], skip_bad)
+            return _dataset(SCHEMES[kind](rest), f"{kind}:{_without_part(kind, rest)}", skip_bad)
     if isinstance(source, str | Path):
         return _path(Path(source), skip_bad)
+    if isinstance(items := _as_list(source), list):
+        return _dataset(items, type(source).__name__, skip_bad)
     if isinstance(source, Image.Image | bytes) or (isinstance(source, np.ndarray | Tensor) and source.ndim < 4):
         return Pictures("picture", [source], paths=["picture"], skip_bad=skip_bad)
     return _dataset(source, type(source).__name__, skip_bad)
+
+
+def _as_list(source: Any) -> Any:
+    """An iterator, a column of a table or an array of names or objects as a list; any other source as it is."""
+    if isinstance(source, Iterator | KeysView | ValuesView):
+        return list(source)
+    if type(source).__name__ == "Series" or (isinstance(source, np.ndarray) and source.dtype.kind in "OU"):
+        return list(source.tolist() if isinstance(source, np.ndarray) else source.to_list())
+    return source
+
+
+def _without_part(kind: str, spec: str) -> str:
+    """What a spelling names, without the root of torchvision's data sets and the split of others."""
+    return spec.partition("@")[0] if kind == "torchvision" else standard_datasets.without_split(spec)[0]
 
 
 def _path(path: Path, skip_bad: bool) -> Pictures:
@@ -133,6 +151,12 @@ def _digits() -> Pictures:
 def _dataset(source: Any, name: str, skip_bad: bool) -> Pictures:
     if type(source).__module__.partition(".")[0] == "datasets":
         source = _HuggingFace(source)
+    if isinstance(source, torch.utils.data.DataLoader):
+        raise DataError("images is a DataLoader: expected its data set, loader.dataset")
+    if type(source).__name__ == "DataFrame":
+        columns = [str(column) for column in source.columns]
+        path = next((column for column in columns if column in PICTURE_KEYS), "path")
+        raise DataError(f"images is a DataFrame of {', '.join(columns)}: expected one column, as table[{path!r}]")
     if not hasattr(source, "__getitem__") or not hasattr(source, "__len__") or isinstance(source, dict):
         raise DataError(f"images is of type {type(source).__name__}: expected pictures by index and a length")
     if len(source) == 0:
@@ -211,10 +235,11 @@ def _torchvision(spec: str) -> Any:
 
 def _hugging_face(spec: str) -> Any:
     datasets = _optional("datasets")
-    name, _, split = spec.rpartition("@") if "@" in spec else (spec, "", "train")
+    name, split = standard_datasets.without_split(spec)
+    folder, split = Path(name).expanduser(), split or "train"
     try:
-        if (Path(name) / "state.json").is_file() or (Path(name) / "dataset_dict.json").is_file():
-            found = datasets.load_from_disk(name)
+        if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
+            found = datasets.load_from_disk(str(folder))
             return found[split] if isinstance(found, datasets.DatasetDict) else found
         return datasets.load_dataset(name, split=split)
     except Exception as error:

@@ -88,7 +88,8 @@ def read(name: str, spec: str) -> Any:
     that are not the data set's.
     """
     make, splits = READERS[name]
-    root, _, split = spec.rpartition("@") if "@" in spec else (spec, "", splits[0])
+    root, split = without_split(spec)
+    split = split or splits[0]
     if not root or split not in splits:
         wanted = f'"{name}:ROOT"' if splits == ("",) else f'"{name}:ROOT@SPLIT", SPLIT one of {", ".join(splits)}'
         raise ArgumentError("images", f"{name}:{spec}", f"expected {wanted}")
@@ -97,6 +98,13 @@ def read(name: str, spec: str) -> Any:
     if counts is not None:
         _check(f"{name}{'@' * bool(split)}{split} in {root}", found, counts)
     return found
+
+
+def without_split(spec: str) -> tuple[str, str]:
+    """Return ROOT and SPLIT of "ROOT@SPLIT", and "" for no SPLIT. An @ in the path of a folder does not begin one."""
+    root, at, split = spec.rpartition("@")
+    in_path = "/" in split or "\\" in split or Path(spec).expanduser().is_dir()
+    return (root, split) if at and not in_path else (spec, "")
 
 
 def _check(what: str, found: Any, counts: Counts) -> None:

@@ -8,13 +8,19 @@
     load("timm:resnet18.a1_in1k")             # with the extra convscope[timm]
     load("model.safetensors")                 # written by `train`
     load("py:package.module:function")        # what your function returns: a Network, or a module
+    load("py:folder/file.py:Net")             # the same of a file; a class without arguments, or a module, will do
 
 Weights are read as safetensors or with `weights_only=True`; nothing unpickles a file somebody sent.
 """
 
+import inspect
+import os
 import pickle
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -28,7 +34,7 @@ from convscope.models.network import Network, read
 from convscope.models.variants import build
 from convscope.models.vgg16 import vgg16
 from convscope.models.weight_files import load_state, stored
-from convscope.user_code import from_here, function
+from convscope.user_code import imported, running
 
 ASSETS = Path(__file__).parent.parent / "assets"
 SPELLINGS = (
@@ -42,7 +48,7 @@ def bundled() -> list[str]:
     return sorted(path.stem for path in ASSETS.glob("*.safetensors"))
 
 
-def load(network: str | Network) -> Network:
+def load(network: str | Path | Network) -> Network:
     """The network of a spelling (see the module's docstring); a `Network` is returned as it is.
 
     Raises ArgumentError for a spelling that names nothing, WeightsError for weights that are missing, unreadable or of
@@ -50,26 +56,55 @@ def load(network: str | Network) -> Network:
     """
     if isinstance(network, Network):
         return network
+    if isinstance(network, nn.Module):
+        fix = "wrap it in Network(module, input_size=(3, 224, 224), mean=…, std=…)"
+        raise ArgumentError("network", type(network).__name__, f"a module without its input; {fix}")
+    network = os.fspath(network)
     kind, colon, rest = network.partition(":")
     if network in bundled():
         found = read(ASSETS / f"{network}.safetensors", build)
-    elif network.endswith(".safetensors") and "@" not in network:
-        found = read(network, build)
+    elif colon and kind == "py":
+        found = _python(network)
     elif colon and kind in LOADERS:
         name, _, weights = rest.partition("@")
-        found = LOADERS[kind](name, weights or None)
+        found = LOADERS[kind](name, str(Path(weights).expanduser()) if weights else None)
+    elif network.endswith(".safetensors"):
+        found = read(Path(network).expanduser(), build)
     else:
-        near = get_close_matches(network, bundled(), n=1)
-        hint = f"; did you mean {near[0]!r}" if near else ""
-        raise ArgumentError("network", network, f"expected {SPELLINGS}{hint}")
+        raise ArgumentError("network", network, f"expected {SPELLINGS}{_meant(network)}")
     found.spec = network
     return found
+
+
+def _meant(network: str) -> str:
+    """The spelling that was probably meant, at the end of an error."""
+    base, at, weights = network.partition("@")
+    module = base.partition(":")[0]
+    if Path(network).suffix in (".pt", ".pth", ".ckpt", ".bin", ".h5", ".onnx"):
+        return f"; a file of weights goes with a network, as torchvision:NAME@{network}"
+    if module.endswith(".py") or (":" in base and Path(*module.split(".")).with_suffix(".py").is_file()):
+        return f"; did you mean {f'py:{base}' if ':' in base else f'py:{base}:FUNCTION'!r}"
+    name = re.split(r"[/:]|models\.", base)[-1]
+    if name.lower() not in _models() and find_spec("timm") and import_module("timm").is_model(name.partition(".")[0]):
+        return f"; did you mean {f'timm:{name}{at}{weights}'!r}"
+    near = get_close_matches(name.lower(), [*_models(), *bundled()], n=1)
+    if not near:
+        return ""
+    meant = near[0] if near[0] in bundled() else f"torchvision:{near[0]}{at}{weights}"
+    return f"; did you mean {meant!r}"
+
+
+def _models() -> list[str]:
+    """torchvision's classifiers."""
+    from torchvision import models
+
+    return list(models.list_models(module=models))
 
 
 def _torchvision(name: str, weights: str | None) -> Network:
     from torchvision import models
 
-    known = models.list_models(module=models)
+    known = _models()
     if name not in known:
         raise ArgumentError("network", f"torchvision:{name}", f"no such model; the nearest are {_near(name, known)}")
     published = models.get_model_weights(name).DEFAULT
@@ -108,23 +143,27 @@ def _timm(name: str, weights: str | None) -> Network:
     return Network(module, size, recipe["mean"], recipe["std"], None, name, resize)
 
 
-def _python(where: str, weights: str | None) -> Network:
-    spelling = f"py:{where}"
-    if weights:
-        raise ArgumentError("network", spelling, 'expected "py:package.module:function"')
+def _python(spelling: str) -> Network:
+    found = imported(spelling, "network")
+    if callable(found) and not isinstance(found, nn.Module | Network):
+        _require_no_arguments(found, spelling)
+        with running(spelling, "network"):
+            found = found()
+    if isinstance(found, nn.Module):
+        found = Network(found, name=spelling.rpartition(":")[2])
+    if not isinstance(found, Network):
+        raise ArgumentError("network", spelling, f"expected a Network or a torch.nn.Module, got {type(found).__name__}")
+    return found
+
+
+def _require_no_arguments(function: Callable[..., Any], spelling: str) -> None:
     try:
-        with from_here():
-            function_name, made = where.rpartition(":")[2], function(spelling, "network")()
-    except ArgumentError:
-        raise
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NetworkError(f"network {spelling!r} could not be made: {type(error).__name__}: {reason}") from error
-    if isinstance(made, nn.Module):
-        made = Network(made, name=function_name)
-    if not isinstance(made, Network):
-        raise ArgumentError("network", spelling, f"expected a Network or a torch.nn.Module, got {type(made).__name__}")
-    return made
+        inspect.signature(function).bind()
+    except TypeError as error:
+        fix = "name a function without arguments that returns the network"
+        raise ArgumentError("network", spelling, f"{error}; {fix}") from error
+    except ValueError:  # written in C, without a signature
+        pass
 
 
 def _keras(name: str, weights: str | None) -> Network:
@@ -137,7 +176,6 @@ LOADERS: dict[str, Callable[[str, str | None], Network]] = {
     "torchvision": _torchvision,
     "timm": _timm,
     "keras": _keras,
-    "py": _python,
 }
 
 

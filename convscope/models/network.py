@@ -176,7 +176,9 @@ class Network:
             found = torch.stack([self.transform(p) for p in (pictures if several else [pictures])])
         channels = self.input_size[0]
         if found.dim() != 4 or found.shape[1] != channels or not len(found):
-            raise ArgumentError("picture", tuple(found.shape), f"expected (N, {channels}, height, width), N at least 1")
+            expected = f"expected (N, {channels}, height, width), N at least 1"
+            fix = "; move the last axis, the channels, to the front" if found.shape[-1] == channels else ""
+            raise ArgumentError("picture", tuple(found.shape), expected + fix)
         if not bool(torch.isfinite(found).all()):
             first = tuple((~torch.isfinite(found)).nonzero()[0].tolist())
             raise ArgumentError("picture", f"NaN or infinity at {first}", "expected finite numbers")

@@ -2,7 +2,9 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas
@@ -15,7 +17,7 @@ from convscope.atlases.build import atlas
 from convscope.atlases.scan import scan
 from convscope.atlases.store import Atlas, open_atlas
 from convscope.data.sources import images
-from convscope.errors import ArgumentError, AtlasError, LayerError
+from convscope.errors import ArgumentError, AtlasError, DataError, LayerError
 from convscope.models.network import Network
 from convscope.pictures import cut, display
 from convscope.probe.projection import whole
@@ -178,6 +180,45 @@ def test_pictures_may_be_tensors_in_network_space(tmp_path: Path, network: Netwo
         for one, other in zip(first.entries(layer), second.entries(layer), strict=True):
             np.testing.assert_array_equal(one.values, other.values)
             np.testing.assert_array_equal(one.patches, other.patches)
+
+
+class Mirrored(Noise):
+    """Half of its pictures are mirrored, others each time."""
+
+    chance = np.random.default_rng(1)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return super().__getitem__(index).flip(2) if self.chance.random() < 0.5 else super().__getitem__(index)
+
+
+def test_a_data_set_that_gives_other_pictures_each_time_is_noticed_first(tmp_path: Path, network: Network) -> None:
+    with pytest.raises(DataError, match=r"^Mirrored\[\d+\] is another picture each time it is read; give the data set"):
+        atlas(network, Mirrored(12), tmp_path / "out", LAYERS)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("score", ["max", "mean"])
+def test_a_picture_that_changed_after_the_scan_is_named(
+    tmp_path: Path, network: Network, score: Literal["max", "mean"]
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index in range(12):
+        Image.fromarray(Noise()[index].permute(1, 2, 0).numpy()).save(folder / f"{index:02d}.png")
+    leaders = scan(network, folder, LAYERS, score=score, top=1)["relu2"].images[:, 0].tolist()
+    strongest = next(index for index in leaders if index in (1, 4, 7, 10))  # which no look at a sample sees
+    make = partial(atlas, network, folder, tmp_path / "out", LAYERS, score=score, top=1, unit=5)
+    for part in range(2):
+        make(shard=(part, 2))
+    changed = folder / f"{strongest:02d}.png"
+    before = changed.read_bytes()
+    Image.new("RGB", (34, 30), "red").save(changed)
+    with pytest.raises(DataError, match=rf"^{changed.name} is another picture than the scan saw: pictures changed"):
+        make()
+    changed.unlink()
+    (folder / "other.png").write_bytes(before)
+    (folder / "other.png").rename(changed)  # the same picture in another file
+    assert make()["relu2", leaders.index(strongest)].images[0] == strongest
 
 
 def test_rules_change_projections_only(tmp_path: Path, undisturbed: Atlas) -> None:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convscope.atlases.channel_statistics import Leaders, Statistics, Tally
+from convscope.atlases.channel_statistics import Leaders, Statistics, Tally, unkey
 from convscope.atlases.checkpoints import Known, Spans
 
 
@@ -19,7 +19,9 @@ def known(unit: int) -> Known:
         values = torch.randn(4, 3, generator=torch.Generator().manual_seed(unit))
         places, images = torch.arange(12).view(4, 3), torch.arange(4 * unit, 4 * unit + 4)
         tallies[layer] = Tally(Leaders.of(values, places, images, 5), Statistics.of(values, places, (3, 4)))
-    return Known(tallies, {4 * unit + 1: "broken"} if unit % 3 else {})
+    return Known(
+        tallies, {4 * unit + 1: "broken"} if unit % 3 else {}, {k: 7 * k for k in range(4 * unit, 4 * unit + 4)}
+    )
 
 
 def expected(folder: Path, count: int) -> bytes:
@@ -75,6 +77,7 @@ def test_a_file_holds_all_that_was_known(tmp_path: Path) -> None:
     (tmp_path / "known").write_bytes(known(1).data())
     found, original = Known.read(tmp_path / "known"), known(1)
     assert found.skipped == original.skipped
+    assert found.checksums == original.checksums
     assert list(found.tallies) == list(original.tallies)
     for name, tensor in original.tallies["b.c/d"].tensors().items():
         assert torch.equal(found.tallies["b.c/d"].tensors()[name], tensor)
@@ -98,3 +101,13 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(OSError, match="No space"):
         spans.add(1, known(1), range(4))
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_only_the_checksums_of_leaders_are_kept(tmp_path: Path) -> None:
+    spans = Spans(tmp_path, 13)
+    for unit in range(13):
+        spans.add(unit, known(unit), range(13))
+    total = spans.total()
+    leaders = {int(image) for tally in total.tallies.values() for image in unkey(tally.leaders.keys)[1].flatten()}
+    assert total.checksums == {image: 7 * image for image in leaders}
+    assert len(leaders) < 48

@@ -112,7 +112,7 @@ CASES = {
             ({0: "nowhere"}, "nowhere"),
             ({7: "3"}, "no such snapshot; there are 1, 2"),
             ({1: "none.png"}, "none.png"),
-            ({3: "py:tests.contract.cases:nothing"}, "could not be made"),
+            ({3: "py:tests.contract.cases:nothing"}, "has no 'nothing'"),
         ],
         network=False,
     ),

@@ -1,3 +1,6 @@
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -165,6 +168,27 @@ def test_picture_is_the_inverse() -> None:
 def test_settings_that_do_not_fit(options: dict[str, object], word: str) -> None:
     with pytest.raises(ArgumentError, match=word):
         Preprocess(**({"input_size": (3, 64, 64)} | options))
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)), ((103.939, 116.779, 123.68), 1.0), (0.0, 255), (33, 78)],
+)
+def test_the_scale_of_0_to_255_is_refused_and_what_to_write_means_the_same(mean: Any, std: Any) -> None:
+    with pytest.raises(ArgumentError, match="write mean=") as caught:
+        Preprocess((3, 64, 64), mean, std)
+    numbers = re.findall(r"(mean|std)=\(([^)]*)\)", str(caught.value))
+    fixed = Preprocess((3, 64, 64), **{name: [float(x) for x in values.split(",")] for name, values in numbers})
+    picture = noise(73, 73)
+    expected = (picture[4:68, 4:68].astype(float) - np.array(mean)) / np.array(std)
+    assert np.allclose(fixed(picture).permute(1, 2, 0), expected, rtol=2e-3, atol=0.05)
+
+
+def test_a_mean_of_0_to_1_stays_and_tables_are_to_be_divided() -> None:
+    with pytest.raises(ArgumentError, match=re.escape("write mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)")):
+        Preprocess((3, 64, 64), 0.5, 127.5)
+    with pytest.raises(ArgumentError, match=r"mean is 'of up to 120': .* divide by 255"):
+        Preprocess((3, 64, 64), torch.full((3, 64, 64), 120.0), 1 / 255)
 
 
 def test_inputs_that_do_not_fit() -> None:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 import torchvision
 from PIL import Image
-from torch.utils.data import IterableDataset, Subset
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from convscope.data.batches import batches
 from convscope.data.picture_set import NO_CLASS
@@ -186,15 +187,45 @@ def test_arrays_images_and_lists_of_them(tmp_path: Path) -> None:
     assert images(images([file])).paths == ["list[0]"]
 
 
+def test_columns_of_tables_arrays_of_names_and_iterators(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{k}.png", k) for k in (1, 2, 3)]
+    names = [str(file) for file in files]
+    table = pandas.DataFrame({"label": [0, 1, 0], "path": names})
+    expected = {0: 1, 1: 2, 2: 3}
+    for source in (
+        table["path"],
+        table["path"].astype(object),
+        table["path"].to_numpy(),
+        np.array(names),
+        np.array(files, dtype=object),
+        (file for file in files),
+        map(str, files),
+        iter(names),
+        dict.fromkeys(names).keys(),
+    ):
+        assert values(images(source)) == expected
+    assert values(images(table.set_index("label").loc[0, "path"])) == {0: 1, 1: 3}
+    assert sorted(values(images(os.scandir(tmp_path))).values()) == [1, 2, 3]
+    assert values(images(pandas.Series([names[0], None, float("nan")]))) == {0: 1}
+    assert images(table["path"]).paths == ["Series[0]", "Series[1]", "Series[2]"]
+
+
+def test_what_holds_pictures_without_being_a_list_of_them_says_what_to_give() -> None:
+    with pytest.raises(DataError, match=r"a DataFrame of label, path: expected one column, as table\['path'\]"):
+        images(pandas.DataFrame({"label": [0], "path": ["a.png"]}))
+    with pytest.raises(DataError, match=r"a DataLoader: expected its data set, loader\.dataset"):
+        images(DataLoader(Listed([grey(1)])))
+
+
 def test_sources_without_index_or_pictures() -> None:
     class Endless(IterableDataset):  # type: ignore[type-arg]
         def __iter__(self) -> Iterator[int]:
             yield 1
 
-    for source in (Endless(), iter([]), None, 3, {"a": 1}):
+    for source in (Endless(), None, 3, {"a": 1}, {"a.png"}):
         with pytest.raises(DataError, match="expected pictures by index"):
             images(source)
-    for empty in ([], torch.zeros(0, 3, 8, 8), Listed([])):
+    for empty in ([], iter([]), torch.zeros(0, 3, 8, 8), Listed([])):
         with pytest.raises(DataError, match="it is empty"):
             images(empty)
 
@@ -241,7 +272,7 @@ def test_torchvision_says_what_is_missing(tmp_path: Path) -> None:
             images(f"torchvision:{spec}")
 
 
-def test_hugging_face_data_sets(tmp_path: Path) -> None:
+def test_hugging_face_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
     features = datasets.Features(
         {"text": datasets.Value("string"), "img": datasets.Image(), "kind": datasets.ClassLabel(names=["ant", "bee"])}
@@ -257,6 +288,10 @@ def test_hugging_face_data_sets(tmp_path: Path) -> None:
         assert values(pictures) == {0: 4, 1: 9}
         assert pictures.skipped == {2: "no picture in this row"}
     assert values(images(f"hf:{tmp_path / 'both'}@test")) == {0: 9}
+    (tmp_path / "both").rename(tmp_path / "me@work")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for spelled in (tmp_path / "me@work", "~/me@work"):
+        assert (len(images(f"hf:{spelled}")), len(images(f"hf:{spelled}@test"))) == (3, 1)
 
 
 def test_hugging_face_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from convscope import images
-from convscope.data.standard_datasets import COUNTS, FIVE, VOC, Counts, recognised
+from convscope.data.standard_datasets import COUNTS, FIVE, VOC, Counts, recognised, without_split
 from convscope.errors import ArgumentError, DataError
 
 Expect = Callable[[str, str, int, int], None]
@@ -156,3 +156,16 @@ def test_spellings() -> None:
     with pytest.raises(DataError, match="nowhere: no such data here"):
         images("caltech256:nowhere")
     assert COUNTS["imagenet", "train"].pictures == 1_281_167
+
+
+def test_an_at_in_the_path_of_a_folder_does_not_begin_a_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "me@work").mkdir()
+    assert without_split("root") == ("root", "")
+    assert without_split("/me@work/root") == ("/me@work/root", "")
+    assert without_split("/me@work/root@val") == ("/me@work/root", "val")
+    assert without_split("~/me@work") == ("~/me@work", "")
+    assert without_split("~/me@work@val") == ("~/me@work", "val")
+    for spelled in ("~/me@work", "~/me@work@train", f"{tmp_path}/me@work@train"):
+        with pytest.raises(DataError, match="me@work: no such data here; expected a folder train"):
+            images(f"imagenet:{spelled}")

@@ -1,12 +1,14 @@
 import re
+import shutil
 import sys
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from convscope.errors import ArgumentError, NetworkError, WeightsError
-from convscope.models.catalog import bundled, load
+from convscope.models.catalog import ASSETS, bundled, load
 from convscope.models.network import Network
 
 ARCHITECTURES = {
@@ -82,13 +84,26 @@ def test_networks_from_the_users_code(tmp_path, monkeypatch) -> None:
         "def net():\n    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())\n"
         "def nothing():\n    return 3\n"
         "def breaks():\n    raise OSError('no disk')\n"
+        "def leaves():\n    raise SystemExit('no GPU')\n"
+        "class Net(nn.ReLU):\n    pass\n"
+        "class Sized(nn.Module):\n    def __init__(self, classes):\n        super().__init__()\n"
+        "model = net()\n"
+        "number = 3\n"
     )
     monkeypatch.chdir(tmp_path)
     path = list(sys.path)
     assert load("py:mine:net").name == "net"
     assert sys.path == path
-    with pytest.raises(ArgumentError, match=r"expected a Network or a torch.nn.Module, got int"):
-        load("py:mine:nothing")
+    assert load("py:mine.py:net").spec == "py:mine.py:net"
+    assert load("py:mine:Net").name == "Net"
+    assert load("py:mine:model").module is sys.modules["mine"].model
+    for name in ("nothing", "number"):
+        with pytest.raises(ArgumentError, match=r"expected a Network or a torch.nn.Module, got int"):
+            load(f"py:mine:{name}")
+    with pytest.raises(ArgumentError, match="missing a required argument: 'classes'; name a function"):
+        load("py:mine:Sized")
+    with pytest.raises(NetworkError, match="'py:mine:leaves' ends the program: no GPU"):
+        load("py:mine:leaves")
     with pytest.raises(NetworkError, match="OSError: no disk"):
         load("py:mine:breaks")
     with pytest.raises(NetworkError, match="ModuleNotFoundError"):
@@ -100,6 +115,16 @@ def test_networks_from_the_users_code(tmp_path, monkeypatch) -> None:
     ("spelling", "words"),
     [
         ("zfnet12", "did you mean 'zfnet128'"),
+        ("resnet18", "did you mean 'torchvision:resnet18'"),
+        ("ResNet18@random", "did you mean 'torchvision:resnet18@random'"),
+        ("resnet81", "did you mean 'torchvision:resnet18'"),
+        ("torchvision/resnet18", "did you mean 'torchvision:resnet18'"),
+        ("torchvision.models.resnet18", "did you mean 'torchvision:resnet18'"),
+        ("resnet18.a1_in1k", "did you mean 'timm:resnet18.a1_in1k'"),
+        ("tiny_vit_5m_224", "did you mean 'timm:tiny_vit_5m_224'"),
+        ("folder/model.py", "did you mean 'py:folder/model.py:FUNCTION'"),
+        ("model.py:Net", "did you mean 'py:model.py:Net'"),
+        ("runs/best.pth", "a file of weights goes with a network, as torchvision:NAME@runs/best.pth"),
         ("torchvision:vgg61@random", "no such model; the nearest are vgg"),
         ("timm:resnet81@random", "no such model; the nearest are resnet"),
         ("py:mine", 'expected "py:package.module:function"'),
@@ -110,6 +135,34 @@ def test_spellings_that_name_nothing(spelling: str, words: str) -> None:
     with pytest.raises(ArgumentError, match=re.escape(words)) as caught:
         load(spelling)
     assert spelling.partition("@")[0] in str(caught.value)
+
+
+def test_a_module_s_file_without_its_scheme(tmp_path, monkeypatch) -> None:
+    (tmp_path / "mine.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArgumentError, match="did you mean 'py:mine:Net'"):
+        load("mine:Net")
+
+
+def test_a_module_in_memory_is_told_what_it_lacks() -> None:
+    with pytest.raises(ArgumentError, match=r"network is 'ReLU': .* wrap it in Network\(module,"):
+        load(nn.ReLU())  # type: ignore[arg-type]
+
+
+def test_files_with_an_at_in_their_path_or_below_home(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "me@work"
+    folder.mkdir()
+    net = load("torchvision:squeezenet1_1@random")
+    torch.save(net.module.state_dict(), folder / "w.pth")
+    shutil.copy(ASSETS / "zfnet128.safetensors", folder / "own.safetensors")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for weights in (folder / "w.pth", "~/me@work/w.pth"):
+        assert load(f"torchvision:squeezenet1_1@{weights}").fingerprint() == net.fingerprint()
+    bundle = load("zfnet128").fingerprint()
+    for file in (folder / "own.safetensors", str(folder / "own.safetensors"), "~/me@work/own.safetensors"):
+        assert load(file).fingerprint() == bundle
+    monkeypatch.chdir(tmp_path)
+    assert load("me@work/own.safetensors").spec == "me@work/own.safetensors"
 
 
 def test_the_bundled_network_is_small_and_complete() -> None:

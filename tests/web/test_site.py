@@ -204,6 +204,9 @@ def test_the_mark_names_what_the_report_is_of(site: Path, atlas: Atlas) -> None:
         ("/home/me/secret/model.safetensors", "model.safetensors"),
         ("torchvision:vgg16@/home/me/vgg.pth", "torchvision:vgg16@vgg.pth"),
         ("torchvision:vgg16@random", "torchvision:vgg16@random"),
+        ("torchvision:vgg16@/home/me@work/vgg.pth", "torchvision:vgg16@vgg.pth"),
+        ("/home/me@work/model.safetensors", "model.safetensors"),
+        ("py:/home/me@work/model.py:Net", "py:model.py:Net"),
         ("py:package.module:build", "py:package.module:build"),
     ],
 )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from convscope.errors import ArgumentError, NetworkError
 from convscope.probe.descriptors.hog import cell_means, glyphs, hog, uoctti
-from convscope.user_code import from_here, function
+from convscope.user_code import imported
 
 Describe = Callable[[Tensor], Tensor]
 
@@ -55,9 +55,5 @@ def differentiable_descriptor(given: str | Descriptor | Describe) -> Descriptor:
         return DESCRIPTORS[given]
     if not given.startswith("py:"):
         raise ArgumentError("descriptor", given, f"expected {', '.join(DESCRIPTORS)} or py:MODULE:FUNCTION")
-    try:
-        with from_here():
-            found = function(given, "descriptor")
-    except (ImportError, AttributeError) as error:
-        raise NetworkError(f"descriptor {given!r} could not be imported: {error}") from error
+    found = imported(given, "descriptor")
     return found if isinstance(found, Descriptor) else Descriptor(given.rpartition(":")[2], found)

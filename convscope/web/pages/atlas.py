@@ -265,9 +265,9 @@ def _made(info: Info) -> tuple[tuple[str, str], ...]:
 
 def _public(spec: str) -> str:
     """A network's spelling without the folders of its file: a report may travel."""
-    model, at, weights = spec.rpartition("@")
-    name = re.split(r"[/\\]", weights)[-1] if at or weights.endswith(".safetensors") else weights
-    return f"{model}{at}{name}"
+    scheme = re.match(r"py:|[a-z]{2,}:[^@]*@?", spec)  # after it, a path may stand
+    path = spec[scheme.end() :] if scheme else spec
+    return spec.removesuffix(path) + re.split(r"[/\\]", path)[-1]
 
 
 def layer_page(survey: Survey, name: str) -> LayerPage:

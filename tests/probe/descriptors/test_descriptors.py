@@ -28,7 +28,7 @@ def test_mistakes() -> None:
         differentiable_descriptor("sift")
     with pytest.raises(ArgumentError, match=r"py:package\.module:function"):
         differentiable_descriptor("py:sift")
-    with pytest.raises(NetworkError, match="could not be imported"):
+    with pytest.raises(NetworkError, match="could not be made: ModuleNotFoundError"):
         differentiable_descriptor("py:no_such_module:sift")
     with pytest.raises(NetworkError, match="gave no tensor with a row for each of 2 pictures"):
         differentiable_descriptor(lambda values: values.sum())(torch.rand(2, 3, 8, 8))
