@@ -15,7 +15,7 @@ import typer
 from convscope.commands.atlases import atlas, demo, figure2, report, view
 from convscope.commands.experiments import add
 from convscope.commands.inspect import layers, overlap, schematics
-from convscope.commands.shared import say
+from convscope.commands.shared import Command, say
 from convscope.commands.training import evaluate, train
 from convscope.errors import ConvscopeError
 
@@ -46,7 +46,7 @@ def _convscope(
 
 
 for command in (atlas, report, view, demo, layers, figure2, overlap, schematics, train, evaluate):
-    app.command()(command)
+    app.command(cls=Command)(command)
 add(app)  # a command for every experiment
 
 

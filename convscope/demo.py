@@ -1,11 +1,13 @@
 """What `make demo` shows: the atlas of what is bundled, every experiment on it, and the report of it all."""
 
-import shutil
+import json
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from convscope.errors import AtlasError
+from convscope.disk.output_folder import HIDDEN, output_folder
 from convscope.runner import perform
 
 SIGN = "gallery/stop_sign/image_0009.jpg"
@@ -50,20 +52,21 @@ SHOWN: Mapping[str, Mapping[str, Any]] = {  # experiment: what it is given
 def demo(folder: Path = Path("demo")) -> Path:
     """Build `folder`/atlas with the experiments in it, and `folder`/report; returns the report's first page.
 
-    A second run goes on where the first stopped; an atlas of another version is made anew.
+    A second run goes on where the first stopped; the atlas of the same pictures by another version is made anew. Raises
+    AtlasError where `folder`/atlas is of anything else.
     """
     from convscope.atlases.build import atlas
+    from convscope.atlases.store import ATLAS, MANIFEST
     from convscope.data.sources import bundled_spelling, images
     from convscope.models.catalog import load
     from convscope.training.train import train
     from convscope.web.site import report
 
     network, gallery = load("zfnet128"), images(bundled_spelling("gallery"))
-    try:
-        atlas(network, gallery, folder / "atlas")
-    except AtlasError:
-        shutil.rmtree(folder / "atlas")
-        atlas(network, gallery, folder / "atlas")
+    if _outdated(folder / "atlas", gallery.fingerprint()):
+        with output_folder(folder / "atlas", ATLAS) as earlier:
+            earlier.clear(MANIFEST)  # the next build replaces the tables
+    atlas(network, gallery, folder / "atlas")
     run = folder / "digits"
     if not (run / "network.safetensors").exists():
         train(bundled_spelling("digits"), run, architecture="m5", per_class=140, epochs=40)
@@ -72,6 +75,18 @@ def demo(folder: Path = Path("demo")) -> Path:
         values = {key: bundled_spelling(value) if isinstance(value, str) else value for key, value in shown.items()}
         perform(name, {**values, **{key: own[key] for key in own if key in values}}, _place(folder, name))
     return report(folder / "atlas", folder / "report")
+
+
+def _outdated(folder: Path, fingerprint: str) -> bool:
+    """Return whether the folder holds an atlas, finished or not, of the bundled pictures by another version."""
+    from convscope.atlases.store import BUILDING, MANIFEST, PLAN
+
+    for file in (folder / MANIFEST, folder / HIDDEN / BUILDING / PLAN):
+        with suppress(OSError, ValueError, AttributeError):
+            made = json.loads(file.read_bytes())
+            bundled = (made.get("spec"), made.get("fingerprint")) == ("zfnet128", fingerprint)
+            return bundled and made.get("convscope") != version("convscope")
+    return False
 
 
 def _place(folder: Path, name: str) -> Path:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convscope.declarations import declared
 from convscope.errors import ArgumentError
 from convscope.experiments import EXPERIMENTS
 from convscope.parameters import Field, fields
+
+if TYPE_CHECKING:
+    from convscope.disk.output_folder import OutputFolder
 
 Values = Mapping[str, Any]
 
@@ -93,11 +96,19 @@ def perform(name: str, values: Values, out: str | Path) -> Done:
     default. Raises what the experiment raises, and ArgumentError for a value that is none of a parameter's choices or
     no number; nothing is written then.
     """
-    from convscope.device import resolve
-    from convscope.disk.results import Result, write
+    from convscope.disk.output_folder import output_folder
+    from convscope.disk.results import RESULT
 
     chosen = experiment(name)
     settings = {field.name: read(field, values.get(field.name)) for field in chosen.fields}
+    with output_folder(out, RESULT) as folder:
+        return _performed(chosen, settings, folder)
+
+
+def _performed(chosen: Experiment, settings: Values, folder: "OutputFolder") -> Done:
+    from convscope.device import resolve
+    from convscope.disk.results import Result, write
+
     given = {field.name: _opened(field, settings[field.name]) for field in chosen.fields}
     given = {key: value for key, value in given.items() if value is not None}
     found = chosen.run(**{field.name: given[field.name] for field in chosen.inputs if field.name in given})
@@ -108,7 +119,7 @@ def perform(name: str, values: Values, out: str | Path) -> Done:
     data = next((given[field.name] for field in chosen.inputs if field.kind == "images" and field.name in given), None)
     data = data or getattr(found, "source", None)  # an experiment on concepts finds its pictures with them
     result = Result(
-        name,
+        chosen.name,
         networks[0].identity(),
         list(found.rows),
         {} if data is None else data.identity(),
@@ -118,9 +129,9 @@ def perform(name: str, values: Values, out: str | Path) -> Done:
         tier=0 if getattr(found, "synthetic", False) or any("@random" in (net.spec or "") for net in networks) else 1,
         warnings=list(found.notes),
     )
-    folder = write(out, result, arrays=found.arrays, figure=figure)
+    write(folder, result, arrays=found.arrays, figure=figure)
     skipped = () if data is None else tuple((data.paths[i], why) for i, why in sorted(data.skipped.items()))
-    return Done(folder, getattr(found, "text", ""), skipped)
+    return Done(folder.path, getattr(found, "text", ""), skipped)
 
 
 def read(field: Field, value: Any) -> Any:

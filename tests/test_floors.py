@@ -19,7 +19,7 @@ FLOORS: dict[str, tuple[int, str]] = {  # package: (floor, its modules from left
     "pictures": (1, ""),
     "device": (1, ""),
     "user_code": (1, ""),
-    "disk": (1, "atomic scratch_dirs cache results"),
+    "disk": (1, "atomic output_folder scratch_dirs cache results"),
     "data": (
         2,
         """preprocess warp encodings
@@ -51,7 +51,7 @@ FLOORS: dict[str, tuple[int, str]] = {  # package: (floor, its modules from left
     "training": (
         4,
         """recipe selection crop_dataset data_module weight_transfer evaluate published significance
-        class_subset_accuracy module callbacks lightning_trainer decoders train linear feature_store
+        class_subset_accuracy run_folder module callbacks lightning_trainer decoders train linear feature_store
         cross_validation from_scratch average_precision""",
     ),
     "experiments": (5, ""),  # strangers to one another

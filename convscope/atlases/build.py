@@ -3,16 +3,17 @@
     atlas(network, pictures, "out/atlas")
     atlas(network, pictures, "out/atlas", shard=(0, 4))       # a quarter of the scan, perhaps on another machine
 
-Work units are fixed ranges of picture indices. What is known of finished units lies in `out/building`, a file for each
-span of them, and so do finished chunks of projections; the finished files are put together from these. Killed at any
-moment, in any order of shards, the result is the same to the byte.
+Work units are fixed ranges of picture indices. What is known of finished units lies in `out/.convscope/building`, a
+file for each span of them, and so do finished chunks of projections; the finished files are put together from these.
+Killed at any moment, in any order of shards, the result is the same to the byte.
 """
 
 import errno
 import hashlib
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,20 +25,20 @@ import torch
 from convscope.atlases.channel_statistics import Leaders, Statistics, Tally
 from convscope.atlases.checkpoints import Known, Spans, leading
 from convscope.atlases.scan import UNIT, Scanner, Score, chosen_layers, require_enough
-from convscope.atlases.store import BUILDING, MANIFEST, Atlas, Info, Skipped, open_atlas
+from convscope.atlases.store import ATLAS, BUILDING, MANIFEST, PLAN, TABLES, Atlas, Info, Skipped, open_atlas
 from convscope.atlases.table_builder import Tables
 from convscope.data.dataset_items import raw_bytes
 from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
 from convscope.device import resolve
 from convscope.disk.atomic import put
+from convscope.disk.output_folder import OutputFolder, lock, output_folder, require_free
 from convscope.errors import ArgumentError, AtlasError, DataError, PictureError
 from convscope.models.network import Layer, Network
 from convscope.probe.projection import Reverse, Start
 from convscope.probe.rectify import LRN, Rule
 from convscope.progress import progress
 
-PLAN = "plan.json"
 READ_AGAIN = 2  # times, of each picture of a sample: one chance in 65,000 to miss that half of them are mirrored
 
 
@@ -104,9 +105,10 @@ def atlas(
     `shard=(i, n)` only scans the i-th of n parts and returns None; when all parts are in `out`, a call without it
     finishes. `unit` is the number of pictures between checkpoints. Batch size and device may change between calls
     (they change values by rounding); anything else that is different from what the folder holds, network and pictures
-    included, raises AtlasError, as does a full disk, which leaves the last checkpoint usable. Raises otherwise what
-    `scan` raises.
+    included, raises AtlasError, as does a full disk, which leaves the last checkpoint usable. Raises ArgumentError for
+    a folder that holds other files or that another process writes to, and otherwise what `scan` raises.
     """
+    require_free(out, ATLAS)
     source, out = images(pictures), Path(out)
     require_enough(source, top)
     chosen = chosen_layers(network, layers)
@@ -119,17 +121,25 @@ def atlas(
     units = -(-len(source) // unit)
     part = _part(shard, units)
     info = _describe(scanner, source, settings)
-    with _disk(out):
-        if _begin(out, info):
+    with _disk(out), ExitStack() as held:
+        if _is_finished(out, info):
             return None if shard else open_atlas(out)
-        spans = Spans(out / BUILDING, units)
-        scan_units(scanner, source, spans, top, unit, part)
-        if shard:
-            return None
-        total = spans.total()
-        build = Tables(out / BUILDING, info, source, network, chosen, total, reverse, place, callable(score))
-        build.finish(out, replace(info, skipped=_skipped(source, total.skipped)))
-        return open_atlas(out)
+        _warn_of_pictures(source, out)
+        with output_folder(out, ATLAS) as folder:
+            if _is_finished(out, info):  # by a process that was waited for
+                return None if shard else open_atlas(out)
+            building = _begin(folder, info)
+            spans = Spans(building, units)
+            held.enter_context(_locked_units(building, out, part))
+            if shard is None:
+                scan_units(scanner, source, spans, top, unit, part)
+                total = spans.total()
+                build = Tables(building, info, source, network, chosen, total, reverse, place, callable(score))
+                build.finish(out, replace(info, skipped=_skipped(source, total.skipped)))
+                shutil.rmtree(building, ignore_errors=True)
+                return open_atlas(out)
+        scan_units(scanner, source, spans, top, unit, part)  # of a shard: others may scan theirs meanwhile
+        return None
 
 
 def _describe(scanner: Scanner, source: Pictures, settings: Mapping[str, Any]) -> Info:
@@ -213,24 +223,54 @@ SAME = {  # what a folder's build and a new call must have in common
 PLAIN = (*SAME["other settings"], "input_size", "convscope")  # short enough to quote
 
 
-def _begin(out: Path, info: Info) -> bool:
-    """Make or check the folder; whether the atlas in it is finished. Raises AtlasError when it is of something else."""
-    building = out / BUILDING
-    finished = (out / MANIFEST).is_file()
-    file = out / MANIFEST if finished else building / PLAN
-    if file.is_file():
-        _require_same(out, Info.read(file), info)
-    if finished:
-        shutil.rmtree(building, ignore_errors=True)
+def _is_finished(out: Path, info: Info) -> bool:
+    """Return whether the folder holds the finished atlas. Raises AtlasError where it is of something else."""
+    if (out / MANIFEST).is_file():
+        _require_same(out, Info.read(out / MANIFEST), info)
         return True
-    try:
-        building.mkdir(parents=True, exist_ok=True)
-        put(file, info.encoded())
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise AtlasError(f"out is {str(out)!r}: cannot be written ({error.strerror})") from error
     return False
+
+
+def _begin(folder: OutputFolder, info: Info) -> Path:
+    """Return the folder of the build, with its plan in it. Raises AtlasError where it is one of something else."""
+    building = folder.work(BUILDING)
+    plan = building / PLAN
+    if not plan.is_file():
+        _adopt(folder.path / BUILDING, building)
+    if plan.is_file():
+        _require_same(folder.path, Info.read(plan), info)
+    put(plan, info.encoded())
+    folder.reserve(MANIFEST, *TABLES)
+    return building
+
+
+def _adopt(old: Path, building: Path) -> None:
+    """Move a build that began before there were records; other files in its folder stay."""
+    with suppress(AtlasError, OSError):  # somebody else's folder, or none
+        Info.read(old / PLAN)
+        for pattern in ("units-*-*.safetensors", "top-*.parquet", "pictures-*.parquet", PLAN):
+            for file in old.glob(pattern):
+                file.rename(building / file.name)
+        old.rmdir()
+
+
+@contextmanager
+def _locked_units(building: Path, out: Path, part: range) -> Iterator[None]:
+    """Hold the units of a shard. Raises ArgumentError where another process scans some of them."""
+    for file in building.glob("shard-*-*.lock"):
+        first, last = map(int, file.stem.split("-")[1:])
+        if first < part.stop and part.start < last:
+            with lock(file, out):
+                pass
+    with lock(building / f"shard-{part.start:07d}-{part.stop:07d}.lock", out):
+        yield
+
+
+def _warn_of_pictures(source: Pictures, out: Path) -> None:
+    """Warn where an atlas is written among the pictures it is of."""
+    file = source.file(0)
+    if file is not None and out.resolve() in file.resolve().parents:
+        warnings.warn(f"{out} holds the pictures; an atlas is better kept in a folder of its own", stacklevel=3)
 
 
 def _require_same(out: Path, there: Info, here: Info) -> None:

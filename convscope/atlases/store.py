@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from convscope.disk.atomic import put
+from convscope.disk.output_folder import HIDDEN, Kind
 from convscope.errors import ArgumentError, AtlasError, LayerError, UnitError
 from convscope.models.network import Layer
 from convscope.pictures import decode
@@ -31,7 +32,8 @@ from convscope.probe.trace.geometry import Pair, ReceptiveField
 
 FORMAT = 1
 MANIFEST = "atlas.json"
-BUILDING = "building"  # the folder of a build under way
+BUILDING = "building"  # the name of a build under way; before there were records, its folder in the atlas
+PLAN = "plan.json"  # of a build: what its atlas will describe itself as
 GROUP = 16  # channels per row group of top.parquet: some megabytes to read for one of them
 
 TOP = pa.schema(
@@ -425,11 +427,23 @@ class _Table:
         return self.ranges[column]
 
 
+def _unrecorded(folder: Path) -> list[str]:
+    """Return the files of an atlas, finished or not, that was written before records were kept."""
+    try:
+        Info.read(folder / (MANIFEST if (folder / MANIFEST).is_file() else f"{BUILDING}/{PLAN}"))
+    except (AtlasError, OSError):
+        return []
+    return [MANIFEST, *TABLES]
+
+
+ATLAS = Kind("an atlas", _unrecorded)
+
+
 def open_atlas(path: str | Path) -> Atlas:
     """Open a finished atlas. Raises AtlasError for a folder that holds none, or one still being built."""
     folder = Path(path)
     if not (folder / MANIFEST).is_file():
-        unfinished = (folder / BUILDING).is_dir()
+        unfinished = any((place / BUILDING / PLAN).is_file() for place in (folder / HIDDEN, folder))
         why = "its build is not finished: run the same command again" if unfinished else f"there is no {MANIFEST} in it"
         raise AtlasError(f"{folder} is no atlas: {why}")
     return Atlas(folder)

@@ -5,7 +5,6 @@
 A chunk of channels is a file in `folder`, and what a killed build has finished is not made again.
 """
 
-import shutil
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,7 +107,6 @@ class Tables:
         put_table(out / "channels.parquet", CHANNELS, self._channels(), self.folder)
         put_table(out / "pictures.parquet", PICTURES, _groups(pictures), self.folder)
         put(out / MANIFEST, info.encoded(), self.folder)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _project(self) -> list[Path]:
         """A file for each chunk of channels."""

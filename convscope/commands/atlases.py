@@ -119,21 +119,24 @@ def figure2(
     """
     from convscope.atlases.figure2_sample import sample
     from convscope.atlases.store import open_atlas
-    from convscope.disk.results import Result, write
+    from convscope.disk.output_folder import output_folder
+    from convscope.disk.results import RESULT, Result, write
     from convscope.figures.paper import figure2 as draw
 
-    opened = open_atlas(atlas)
-    chosen, info = sample(opened, layers or None, maps=maps, seed=seed), opened.info
-    result = Result(
-        "figure2",
-        {"name": info.network, "spec": info.spec, "weights": info.weights},
-        chosen.rows,
-        {"name": info.data, "pictures": info.pictures, "fingerprint": info.fingerprint},
-        {"atlas": str(atlas), "layers": list(chosen.entries), "maps": maps},
-        seed,
-        info.device,
-    )
-    print(write(out, result, figure=draw(chosen)) / "figure.png")
+    with output_folder(out, RESULT) as folder:
+        opened = open_atlas(atlas)
+        chosen, info = sample(opened, layers or None, maps=maps, seed=seed), opened.info
+        result = Result(
+            "figure2",
+            {"name": info.network, "spec": info.spec, "weights": info.weights},
+            chosen.rows,
+            {"name": info.data, "pictures": info.pictures, "fingerprint": info.fingerprint},
+            {"atlas": str(atlas), "layers": list(chosen.entries), "maps": maps},
+            seed,
+            info.device,
+        )
+        write(folder, result, figure=draw(chosen))
+    print(out / "figure.png")
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from convscope.commands.shared import NETWORK, Out, Quiet, report_skipped
+from convscope.commands.shared import NETWORK, Command, Out, Quiet, report_skipped
 from convscope.experiments import TABLE
 from convscope.parameters import Field
 from convscope.progress import silenced
@@ -51,7 +51,7 @@ def command(name: str) -> Any:
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__doc__ = f"{TABLE[own].question}\n\n{chosen.text}"
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name, help=f"{TABLE[own].question}\n\n{_first(chosen.text)}")(run)
+    single.command(name, cls=Command, help=f"{TABLE[own].question}\n\n{_first(chosen.text)}")(run)
     return typer.main.get_command(single)
 
 

@@ -32,25 +32,26 @@ def overlap(
 ) -> None:
     """Find the pictures of A that are also in B, to leave them out: OUT/overlap.csv is what --exclude takes."""
     from convscope.data.overlap import overlaps
-    from convscope.disk.results import Result, write, write_csv
+    from convscope.disk.output_folder import output_folder
+    from convscope.disk.results import RESULT, Result, write
     from convscope.figures.overlap import overlap as draw
 
-    ours, theirs = open_pictures(a), open_pictures(b)
-    with silenced(quiet):
+    with output_folder(out, RESULT) as folder, silenced(quiet):
+        ours, theirs = open_pictures(a), open_pictures(b)
         pairs = overlaps(ours, theirs, coarse=coarse, confirm=confirm, mirrored=mirrored)
-    rows = [
-        {"path": ours.paths[p.a], "in": theirs.paths[p.b], "coarse": p.coarse, "ncc": p.ncc, "mirrored": p.mirrored}
-        for p in pairs
-    ]
-    settings = {"coarse": coarse, "confirm": confirm, "mirrored": mirrored}
-    data = {
-        "name": ours.name,
-        "fingerprint": ours.fingerprint(),
-        "in": theirs.name,
-        "in_fingerprint": theirs.fingerprint(),
-    }
-    write(out, Result("overlap", {}, rows, data, settings), figure=draw(ours, theirs, pairs))
-    write_csv(out / "overlap.csv", rows)
+        rows = [
+            {"path": ours.paths[p.a], "in": theirs.paths[p.b], "coarse": p.coarse, "ncc": p.ncc, "mirrored": p.mirrored}
+            for p in pairs
+        ]
+        settings = {"coarse": coarse, "confirm": confirm, "mirrored": mirrored}
+        data = {
+            "name": ours.name,
+            "fingerprint": ours.fingerprint(),
+            "in": theirs.name,
+            "in_fingerprint": theirs.fingerprint(),
+        }
+        result = Result("overlap", {}, rows, data, settings)
+        write(folder, result, figure=draw(ours, theirs, pairs), tables={"overlap.csv": rows})
     for pictures in (ours, theirs):
         report_pictures(pictures)
     print(f"{out / 'overlap.csv'}: {len({p.a for p in pairs})} of {len(ours)} pictures are in {theirs.name}")
@@ -72,12 +73,17 @@ def schematics(
 
     Each is an SVG file, with the same numbers beside it as JSON.
     """
+    from convscope.disk.output_folder import output_folder
+    from convscope.figures.schematics import SCHEMATICS
     from convscope.figures.schematics import schematics as draw
 
-    shown = picture if picture is not None else open_pictures("bundled:gallery").picture(0)
-    for drawing in draw(load_network(network), shown, unit, seed=seed):
-        for file in drawing.write(out):
-            print(file)
+    with output_folder(out, SCHEMATICS) as folder, folder.staging() as staged:
+        shown = picture if picture is not None else open_pictures("bundled:gallery").picture(0)
+        drawings = draw(load_network(network), shown, unit, seed=seed)
+        files = [file.name for drawing in drawings for file in drawing.write(staged)]
+        folder.publish(staged, last=files[-1])
+    for name in files:
+        print(out / name)
 
 
 def _cells(layer: "Layer") -> tuple[str, ...]:

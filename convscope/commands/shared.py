@@ -6,10 +6,12 @@ Heavy imports wait until a command needs them, so that `convscope --help` answer
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from convscope.errors import ArgumentError
 from convscope.parameters import EXCLUDE, LABELS, SHARED, SOURCES
 
 if TYPE_CHECKING:
@@ -47,6 +49,18 @@ PerClass = Annotated[
 ]
 TestCap = Annotated[int, typer.Option("--test-cap", metavar="N", min=1, help="split: at most N of the others to test")]
 SplitSeed = Annotated[int, typer.Option("--split-seed", metavar="N", help="of the split")]
+
+
+class Command(TyperCommand):
+    """A command that takes no empty words: a variable of the shell that is not set would mean the current folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Raise ArgumentError where an argument or the value of an option is empty."""
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        for name, value in given.items():
+            if "" in (value if isinstance(value, list | tuple) else [value]):
+                raise ArgumentError(name, "", "expected a value; is a variable not set?")
+        return super().parse_args(ctx, args)
 
 
 def load_network(network: str) -> "Network":

@@ -149,29 +149,35 @@ def evaluate(
     that a training with the same split never saw count.
     """
     from convscope.device import resolve
-    from convscope.disk.results import Result, write
+    from convscope.disk.output_folder import output_folder
+    from convscope.disk.results import RESULT, Result, write
     from convscope.training.evaluate import evaluate as run
     from convscope.training.published import table2
 
-    members, pictures = [load_network(name) for name in (network, *(also or []))], open_pictures(images, labels)
-    settings: dict[str, Any] = {
-        "crops": crops, "combine_by": combine, "per_class": per_class, "test_cap": test_cap, "split_seed": split_seed,
-    }  # fmt: skip
-    found = run(
-        members,
-        pictures,
-        **settings,
-        exclude=exclude or (),
-        batch_size=batch_size,
-        device=device,
-        dtype=_dtype(dtype),
-        quiet=quiet,
-    )
-    rows = found.rows(members[0].name if not also else f"ensemble of {len(members)}")
-    rows += table2() if published else []
-    settings |= {"with": also or [], "dtype": dtype, "exclude": [str(file) for file in exclude or []], "labels": labels}
-    told = Result("evaluate", members[0].identity(), rows, pictures.identity(), settings, device=str(resolve(device)))
-    write(out, told)
+    with output_folder(out, RESULT) as folder:
+        members, pictures = [load_network(name) for name in (network, *(also or []))], open_pictures(images, labels)
+        settings: dict[str, Any] = {
+            "crops": crops, "combine_by": combine, "per_class": per_class, "test_cap": test_cap,
+            "split_seed": split_seed,
+        }  # fmt: skip
+        found = run(
+            members,
+            pictures,
+            **settings,
+            exclude=exclude or (),
+            batch_size=batch_size,
+            device=device,
+            dtype=_dtype(dtype),
+            quiet=quiet,
+        )
+        rows = found.rows(members[0].name if not also else f"ensemble of {len(members)}")
+        rows += table2() if published else []
+        settings |= {"with": also or [], "dtype": dtype, "exclude": [str(file) for file in exclude or []]}
+        settings |= {"labels": labels}
+        told = Result(
+            "evaluate", members[0].identity(), rows, pictures.identity(), settings, device=str(resolve(device))
+        )
+        write(folder, told)
     report_skipped(found.skipped.items(), len(found.labels) + len(found.skipped))
     print(_errors(rows))
 

@@ -70,6 +70,8 @@ def _opened(source: object, skip_bad: bool) -> Pictures:
     if isinstance(source, Pictures):
         return source
     if isinstance(source, str):
+        if not source.strip():
+            raise DataError("images is '': expected a folder, a file or a name of pictures; is a variable not set?")
         kind, colon, rest = source.partition(":")
         if bundled_spelling(source) != source:
             warnings.warn(f"{source} is the folder here; bundled:{source} is what comes with convscope", stacklevel=3)

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -11,9 +12,9 @@ def put(path: Path, content: bytes | Callable[[BinaryIO], object], scratch: Path
 
     Until then it lies under a temporary name in the folder `scratch`, by default beside its place.
     """
-    part = (scratch or path.parent) / f"{path.name}.{os.getpid()}.part"
+    part = temporary((scratch or path.parent) / path.name)
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             if callable(content):
                 content(file)
             else:
@@ -23,3 +24,8 @@ def put(path: Path, content: bytes | Callable[[BinaryIO], object], scratch: Path
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def temporary(path: Path) -> Path:
+    """Return a name beside `path` that nobody has: its own, eight random letters and ".part"."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convscope.disk.output_folder import lock
 from convscope.errors import DataError
 
-KEY = "key.json"  # beside a part: what it follows from, for people to read
+KEY = "key.json"  # in a finished part: what it follows from, for people to read
 
 Key = Mapping[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
@@ -49,13 +50,17 @@ class Cache:
         under_way = finished.with_name(f"{finished.name}.part")
         try:
             under_way.mkdir(parents=True, exist_ok=True)
-            (under_way / KEY).write_text(json.dumps(key, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         except OSError as error:
             raise DataError(
                 f"cache is {str(self.folder)!r}: {error.strerror}; expected a folder to write to"
             ) from error
-        make(under_way)
-        under_way.rename(finished)
+        with lock(under_way.with_suffix(".lock"), Path(self.folder), argument="cache"):
+            if not finished.is_dir():  # another process was waited for
+                under_way.mkdir(exist_ok=True)
+                (under_way / KEY).unlink(missing_ok=True)  # once written before the part was finished
+                make(under_way)
+                (under_way / KEY).write_text(json.dumps(key, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+                under_way.rename(finished)
         return finished
 
     def arrays(self, name: str, key: Key, make: Callable[[], Arrays]) -> dict[str, NDArray[Any]]:

@@ -3,7 +3,8 @@
     result = Result("project", network={"name": "zfnet128"}, rows=[{"value": 3.1}])
     write("out", result, arrays={"pixels": pixels})
 
-A folder holds `result.json` only when all of it is complete. Knows nothing of the experiments.
+A folder holds `result.json` only when all of it is complete. Only a folder that is new, empty, or holds a result is
+written to (`output_folder`). Knows nothing of the experiments.
 """
 
 import csv
@@ -22,10 +23,15 @@ from zlib import error as ZlibError
 import numpy as np
 
 from convscope.disk.atomic import put
-from convscope.disk.scratch_dirs import scratch
+from convscope.disk.output_folder import Kind, OutputFolder, output_folder
 from convscope.errors import DataError
 
-FILES = ("result.json", "figure.png", "arrays.npz")  # in this order removed, in reverse put in place
+FILES = ("result.json", "figure.png", "arrays.npz")
+UNRECORDED = {  # experiment: its files beside result.json, where they are others than for most
+    "evaluate": (),
+    "figure2": ("figure.png",),
+    "overlap": ("figure.png", "overlap.csv"),
+}
 
 Row = Mapping[str, Any]
 
@@ -86,34 +92,47 @@ def against(value: float, reference: float | None) -> dict[str, float]:
 
 
 def write(
-    folder: str | Path,
+    folder: str | Path | OutputFolder,
     result: Result,
     *,
     arrays: Mapping[str, Any] | None = None,
     figure: Figure | None = None,
+    tables: Mapping[str, Sequence[Row]] | None = None,
 ) -> Path:
-    """Write a result folder, each file under a temporary name first; returns the folder.
+    """Write a result folder, whole or not at all; returns its path.
 
-    `arrays` are written as numpy arrays under their names. Not-finite numbers become null in the JSON. An
-    earlier result in the folder is replaced as a whole; other files in it stay.
+    `arrays` are written as numpy arrays under their names, `tables` as CSV files. Not-finite numbers become null in the
+    JSON. An earlier result in the folder is replaced as a whole; other files in it stay. Raises ArgumentError for a
+    folder that is neither new, empty, nor a result's, or where another file has a name of the result's.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not isinstance(folder, OutputFolder):
+        with output_folder(folder, RESULT) as held:
+            return write(held, result, arrays=arrays, figure=figure, tables=tables)
     text = json.dumps(_plain(asdict(result)), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    check(json.loads(text), folder)
-    with scratch(folder, ".writing-") as staged:
+    check(json.loads(text), folder.path)
+    with folder.staging() as staged:
         if arrays:
             named: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
             np.savez_compressed(staged / "arrays.npz", **named)
         if figure is not None:
             figure.savefig(staged / "figure.png", format="png")
-        (staged / "result.json").write_text(text, encoding="utf-8")
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
-        for name in reversed(FILES):
-            if (staged / name).exists():
-                (staged / name).replace(folder / name)
-    return folder
+        for name, rows in (tables or {}).items():
+            write_csv(staged / name, rows)
+        (staged / FILES[0]).write_text(text, encoding="utf-8")
+        folder.publish(staged, last=FILES[0])
+    return folder.path
+
+
+def _unrecorded(folder: Path) -> list[str]:
+    """Return the files of a result that was written before records were kept."""
+    try:
+        beside = UNRECORDED.get(read(folder).experiment, FILES[1:])
+    except DataError:
+        return []
+    return [name for name in (FILES[0], *beside) if (folder / name).is_file()]
+
+
+RESULT = Kind("a result", _unrecorded)
 
 
 def write_csv(file: str | Path, rows: Sequence[Row]) -> Path:

@@ -1,55 +1,51 @@
-"""Folders that are in use while this process lives, and the clearing away of those that a killed one left.
+"""Folders that are in use while this process lives; those that a killed process left are removed.
 
 hold(folder)                 # until `release`, or the end of the process, however it comes
-clear(parent, ".job-*")      # what nobody holds
+clear(parent, ".job-*")      # the folders of this name that nobody holds
 with scratch(parent, ".job-") as folder:    # all of these together
+
+A lock file in a folder shows that it is one of these: no other folder is removed, whatever its name.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # no Unix: nothing is held, and nothing cleared
-    fcntl = None  # type: ignore[assignment]
+from filelock import FileLock
 
-_held: dict[Path, int] = {}
+LOCK = ".convscope-scratch"
+
+_locks: dict[Path, FileLock] = {}
 
 
 def hold(folder: Path) -> None:
-    """Lock a folder; the system takes the lock away when the process ends. Where a disk knows no locks, nothing."""
-    if fcntl and folder not in _held:
-        _held[folder] = os.open(folder, os.O_RDONLY)
-        with suppress(OSError):  # and nobody clears there either
-            fcntl.flock(_held[folder], fcntl.LOCK_EX)
+    """Lock a folder; the system takes the lock away when the process ends."""
+    if folder not in _locks:
+        _locks[folder] = FileLock(folder / LOCK, thread_local=False)
+        _locks[folder].acquire()
 
 
 def release(folder: Path) -> None:
-    """Remove the folder, if it is still there, and its lock."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder in _held:
-        os.close(_held.pop(folder))
+    """Remove a folder that this process holds, and its lock."""
+    if folder in _locks:
+        _locks.pop(folder).release()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def clear(parent: Path, pattern: str) -> None:
-    """Remove the folders of this name that no process holds."""
-    for folder in parent.glob(pattern) if fcntl else ():
-        with suppress(OSError):  # held, or somebody else's
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)
+    """Remove the folders of this name that were held once, and that no process holds now."""
+    for folder in parent.glob(pattern):
+        with suppress(OSError):  # held, or another user's
+            if not folder.is_symlink() and (folder / LOCK).is_file():
+                with FileLock(folder / LOCK, timeout=0, thread_local=False):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def scratch(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new folder in `parent`, gone afterwards; those of this prefix that killed processes left go before."""
+    """Make a new folder in `parent`, gone afterwards; those of this prefix that killed processes left go before."""
     clear(parent, f"{prefix}*")
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     hold(folder)

@@ -299,7 +299,6 @@ class _Run:
 
     def make(self, folder: Path, data: _Data) -> None:
         """Train, from the last finished epoch in `folder` where there is one, and measure."""
-        resume = (folder / "state.ckpt").exists()
         plateau = self.recipe.schedule == "plateau"
         network = train(
             data.training,
@@ -308,7 +307,6 @@ class _Run:
             architecture=self.shape,
             recipe=self.recipe,
             name=self.name,
-            resume=resume,
             snapshots=(),
             cache=data.squares,
             precision=self.precision,

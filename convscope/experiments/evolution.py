@@ -24,7 +24,7 @@ from convscope.data.sources import images as open_images
 from convscope.device import resolve
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
-from convscope.models.snapshots import Builder, kept, opened
+from convscope.models.snapshots import Builder, kept, opened, require_one_training
 from convscope.parameters import Folder, Images
 from convscope.pictures import GREY, cut
 from convscope.probe.projection import Reverse, Units
@@ -135,12 +135,14 @@ def evolution(
     projection at one fixed place in one fixed picture stays close to the last one's (cosine 0.9). `builder`, in Python
     any function that makes a module, is for snapshots of a network that is no architecture of ours.
 
-    Raises DataError for a folder without snapshots, ArgumentError for an epoch that was not kept (unless `available`)
-    and numbers out of range, LayerError and UnitError for maps that are not there, WeightsError where weights do not
-    fit `builder`.
+    Raises DataError for a folder without snapshots or with those of several trainings, ArgumentError for an epoch that
+    was not kept (unless `available`) and numbers out of range, LayerError and UnitError for maps that are not there,
+    WeightsError where weights do not fit `builder`.
     """
     source = open_images(images)
     chosen = _chosen(_snapshots(run, builder), epochs, available)
+    if isinstance(run, str | Path):
+        require_one_training({epoch: file for epoch, file in kept(run).items() if epoch in chosen})
     subset = _subset(source, sample, seed)
     place = resolve(device)
     last = max(chosen)

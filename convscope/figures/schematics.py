@@ -6,6 +6,7 @@
 Nothing is drawn by hand: every number comes out of a forward pass of the network itself.
 """
 
+from convscope.disk.output_folder import Kind
 from convscope.figures.architecture import architecture
 from convscope.figures.ascent import ascent
 from convscope.figures.schematic_file import Schematic
@@ -13,6 +14,8 @@ from convscope.figures.switch import has_switches, switch
 from convscope.models.network import Network
 from convscope.pictures import Source
 from convscope.probe.trace.address import Unit
+
+SCHEMATICS = Kind("schematics")
 
 
 def schematics(net: Network, picture: "Source", unit: str | Unit | None = None, *, seed: int = 0) -> list[Schematic]:

@@ -48,6 +48,15 @@ def stored(path: str | Path, what: str) -> tuple[dict[str, Any], dict[str, Tenso
         raise WeightsError(f"{what}: {str(path)!r} is no safetensors file ({error})") from error
 
 
+def header(path: str | Path) -> dict[str, Any]:
+    """Return the header of a file that `store` wrote, {} for any other file."""
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(json.loads((file.metadata() or {}).get(HEADER, "{}")))
+    except (SafetensorError, OSError, ValueError, TypeError):
+        return {}
+
+
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Copy `tensors` into `module`, in the module's dtype. Raises WeightsError naming keys and shapes that differ."""
     expected = module.state_dict()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from convscope.disk.atomic import put
 from convscope.errors import ArgumentError
 from convscope.models.network import Network
-from convscope.models.snapshots import write
+from convscope.models.snapshots import has_snapshots, write
 from convscope.pictures import decode
 from convscope.progress import Advance, progress
 from convscope.training.module import Trainee, filter_rms
@@ -124,9 +124,12 @@ class Snapshots(L.Callback):
         epochs: those to keep, counted from 1, besides the last one where it is known.
         draw: a picture of the network for TensorBoard, as uint8 (H, W, 3) or a matplotlib figure.
         writer: TensorBoard's `SummaryWriter` for these; by default that of Lightning's loggers.
+        resume: the training goes on with the snapshots that OUT holds. Otherwise it may hold none, so that those of two
+            trainings do not mix. A training that Lightning resumes need not say so.
 
     Raises:
-        ArgumentError: an epoch before the first; something to draw and no writer for it.
+        ArgumentError: an epoch before the first; something to draw and no writer for it; a folder with snapshots of
+            another training.
     """
 
     def __init__(
@@ -137,15 +140,23 @@ class Snapshots(L.Callback):
         *,
         draw: Callable[[Network], Any] | None = None,
         writer: Any = None,
+        resume: bool = False,
     ) -> None:
-        self.out, self.network, self.epochs = Path(out), network, frozenset(epochs)
+        self.out, self.network, self.epochs, self._alone = Path(out), network, frozenset(epochs), resume
         self.draw, self.writer = draw, writer
         if early := sorted(epoch for epoch in self.epochs if epoch < 1):
             raise ArgumentError("epochs", early[0], "expected epochs counted from 1")
 
     def __call__(self, module: nn.Module, epoch: int, *, last: bool = False) -> None:
         """Keep the weights if `epoch` is a chosen one, or the `last`. The module stays as it is."""
+        self._require_alone()
         self._keep(module, epoch, last, [] if self.writer is None else [self.writer])
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Find out before the work whether the folder holds snapshots of another training."""
+        self._alone |= trainer.current_epoch > 0
+        if trainer.is_global_zero:
+            self._require_alone()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same in Lightning."""
@@ -155,6 +166,14 @@ class Snapshots(L.Callback):
         writers = loggers if self.writer is None else [self.writer]
         if trainer.is_global_zero:
             self._keep(pl_module, epoch, last, [writer for writer in writers if hasattr(writer, "add_image")])
+
+    def _require_alone(self) -> None:
+        if not self._alone and has_snapshots(self.out):
+            line = (
+                "holds snapshots of another training; choose another folder, or say resume=True where this one goes on"
+            )
+            raise ArgumentError("out", str(self.out), line)
+        self._alone = True
 
     def _keep(self, module: nn.Module, epoch: int, last: bool, writers: Sequence[Any]) -> None:
         if epoch not in self.epochs and not last:

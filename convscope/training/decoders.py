@@ -3,7 +3,7 @@
     train_decoders(network, ["pool5", "relu7"], "pictures/", "out/", epochs=2, lr=1e-3, schedule="cosine")
 
 OUT holds `decoders.safetensors`, `log.csv` (the loss of every layer), `training.json` and `state.ckpt`, from which
-`resume=True` goes on. All decoders learn from the same forward pass of the network, each from its own error.
+the same call goes on. All decoders learn from the same forward pass of the network, each from its own error.
 """
 
 import json
@@ -21,6 +21,7 @@ from convscope.data.exclusions import Exclude
 from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
 from convscope.device import seeded
+from convscope.disk.atomic import put
 from convscope.errors import ArgumentError, TrainingError
 from convscope.models.network import Network
 from convscope.models.upconvnet import UNIT, Decoders, read, write
@@ -32,6 +33,7 @@ from convscope.training.data_module import Feed
 from convscope.training.lightning_trainer import fit
 from convscope.training.module import Trainee
 from convscope.training.recipe import LIGHTNING, Recipe
+from convscope.training.run_folder import begin, run_folder
 from convscope.training.selection import choose
 
 UPCONVNET = Recipe(  # METHODS M8; the number of epochs is ours
@@ -88,20 +90,21 @@ def train_decoders(
         pictures, validation, exclude, per_class, test_cap, split_seed, cache, workers: as of `train`; classes are only
             needed for `per_class`.
         init_from: decoders to begin from, a file of an earlier training.
+        output, resume: as of `train`.
         half: store the weights in half precision.
         settings: `maps` and `dense`, the decoders' widths; values of `Recipe`; of Lightning's Trainer.
 
     Raises:
         ArgumentError: values out of range, names that nothing has, layers that give neither maps nor vectors.
         DataError: no pictures, classes too small for the split.
-        TrainingError: a loss that is not finite, a state to resume from that does not fit.
+        TrainingError: a loss that is not finite; a folder with another training.
     """
     given = {key: value for key, value in settings.items() if value is not None}
     shape = {key: given.pop(key) for key in SHAPE if key in given}
     flags = {key: given.pop(key) for key in LIGHTNING if key in given}
     chosen = recipe.changed(**given)
-    out = Path(output)
-    with silenced(quiet), seeded(chosen.seed):
+    with silenced(quiet), seeded(chosen.seed), run_folder(output) as folder:
+        out = Path(output)
         training, held_out = choose(
             _classed(pictures),
             validation=None if validation is None else _classed(validation),
@@ -120,10 +123,17 @@ def train_decoders(
         trainee = DecoderTrainee(decoders, network, chosen)
         columns = ("epoch", "train_loss", "val_loss", *map(_column, decoders.layers), "lr", "seconds")
         log = EpochLog(out / "log.csv", None, columns)
-        if fit(trainee, feed, out, resume=resume, lightning=flags, callbacks=[log]):
-            story = {**chosen.plain(), "data": training.identity(), "side": size[1]}
+        story = {**chosen.plain(), "data": training.identity(), "side": size[1]}
+        key = {
+            "trains": "decoders",
+            "recipe": story,
+            "architecture": decoders.architecture,
+            "network": network.fingerprint(),
+        }
+        goes_on = begin(folder, out, key, ["decoders.safetensors"], resume)
+        if fit(trainee, feed, out, resume=goes_on, lightning=flags, callbacks=[log]):
             write(decoders, out / "decoders.safetensors", network, story, half=half)
-            (out / "training.json").write_text(json.dumps(story, indent=1, sort_keys=True) + "\n")
+            put(out / "training.json", (json.dumps(story, indent=1, sort_keys=True) + "\n").encode())
         rows = read_log(out / "log.csv")
     return Decoding(decoders.eval(), [{key: float(value) for key, value in row.items() if value} for row in rows], out)
 

@@ -50,7 +50,7 @@ class Scratch:
                 labelled(task.pictures.subset(split.train)), folder / "run",
                 architecture=self.architecture, recipe=self.recipe, epochs=self.epochs,
                 side=self.side, seed=seed, name="scratch", snapshots=(),
-                resume=(folder / "run" / "state.ckpt").exists(), accelerator=accelerator, devices=1,
+                accelerator=accelerator, devices=1,
             )  # fmt: skip
             trained = load(str(folder / "run" / "network.safetensors"))
             found = evaluate(trained, task.pictures.subset(split.test), device=device)

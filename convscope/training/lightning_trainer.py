@@ -19,10 +19,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from convscope.errors import ArgumentError, TrainingError
+from convscope.disk.atomic import temporary
+from convscope.errors import ArgumentError
 from convscope.training.callbacks import ProgressBar
 from convscope.training.data_module import Feed
 from convscope.training.module import Trainee
+from convscope.training.run_folder import STATE
 
 ADVICE = (  # of Lightning, that our users cannot act on
     "The '.*_dataloader' does not have many workers",  # batches are made whole, in the time of a few steps
@@ -43,8 +45,8 @@ def fit(
 ) -> bool:
     """Train in place; True in the first of the processes, which writes the files.
 
-    `lightning`: flags of its Trainer; `callbacks`: the log of the epochs, and what else. Raises TrainingError where
-    there is no state to resume from, KeyboardInterrupt when interrupted.
+    `lightning`: flags of its Trainer; `callbacks`: the log of the epochs, and what else; `resume`: go on from the state
+    in `out`. Raises KeyboardInterrupt when interrupted.
     """
     out.mkdir(parents=True, exist_ok=True)
     with _lightning_kept_quiet(), _interruptible():
@@ -53,7 +55,7 @@ def fit(
             trainee,
             feed.training_batches(trainer),
             feed.validation_batches(trainer),
-            ckpt_path=_state(out) if resume else None,
+            ckpt_path=out / STATE if resume else None,
             weights_only=True,
         )
     return trainer.is_global_zero
@@ -66,9 +68,12 @@ class WholeFiles(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write beside `path`, then rename."""
-        part = Path(f"{path}.part")
-        super().save_checkpoint(checkpoint, part, storage_options)
-        part.replace(path)
+        part = temporary(Path(path))
+        try:
+            super().save_checkpoint(checkpoint, part, storage_options)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _trainer(out: Path, feed: Feed, callbacks: Sequence[L.Callback], lightning: Mapping[str, Any]) -> L.Trainer:
@@ -80,7 +85,7 @@ def _trainer(out: Path, feed: Feed, callbacks: Sequence[L.Callback], lightning: 
             *callbacks,
             ProgressBar(),
             # Runs last, so that the state is that of a finished epoch; only the newest is kept.
-            ModelCheckpoint(out, "state", save_on_train_epoch_end=True, enable_version_counter=False),
+            ModelCheckpoint(out, Path(STATE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
         ],
         plugins=[WholeFiles()],
         default_root_dir=out,
@@ -97,13 +102,6 @@ def _tensorboard(out: Path) -> TensorBoardLogger:
         return TensorBoardLogger(out, name="tensorboard", version="")
     except ModuleNotFoundError as error:
         raise ArgumentError("tensorboard", True, "needs the extra: pip install convscope[tensorboard]") from error
-
-
-def _state(out: Path) -> Path:
-    path = out / "state.ckpt"
-    if not path.exists():
-        raise TrainingError(f"nothing to resume: there is no {path}")
-    return path
 
 
 @contextmanager

@@ -3,12 +3,12 @@
     train("pictures/", "out/", architecture="zfnet128", recipe="scaled", epochs=20)
 
 OUT holds `network.safetensors` (the last weights), `snapshots/epoch-NNN.safetensors`, `log.csv`, `training.json`
-(architecture, recipe, data, what started afresh, the log) and `state.ckpt`, from which `resume=True` goes on.
+(architecture, recipe, data, what started afresh, the log) and `state.ckpt`, from which the same call goes on.
 """
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -84,7 +84,9 @@ def train(
 
     Args:
         pictures: what `convscope.images` takes, with classes (class folders, say).
-        output: folder for the files.
+        output: folder for the files: new, empty, or with the same training, which goes on from its last finished epoch
+            and ends where an undisturbed one does. It may go on for more epochs, unless the rate follows from their
+            number.
         validation: pictures to validate on, with the same classes. With `per_class` a seeded split of the pictures
             instead: so many of every class to train on, up to `test_cap` of the rest to validate (METHODS D2).
         architecture: a name in `ARCHITECTURES`, or settings for `build`; the classes are those of the pictures.
@@ -96,7 +98,7 @@ def train(
         exclude: a file of relative paths, one a line or the first column of a CSV, or paths; folders count whole, and
             so do classes.
         name: the trained network's; default: the architecture's.
-        resume: go on from the last finished epoch of the same training in `output`.
+        resume: go on, and raise an error where `output` holds nothing to go on from.
         snapshots: epochs, counted from 1, after which the weights are kept; the last is always kept.
         half: store the last weights in half precision.
         validate_every: epochs from one validation to the next.
@@ -107,14 +109,16 @@ def train(
             num_nodes=, precision=). None changes nothing.
 
     Raises:
-        ArgumentError: values out of range, or names that nothing has.
+        ArgumentError: values out of range, or names that nothing has; a folder that holds other files, or that another
+            process writes to.
         DataError: pictures without classes, labels that are not theirs, classes too small for the split.
-        TrainingError: a loss that is not finite (epoch, step, rate), a state to resume from that does not fit.
+        TrainingError: a loss that is not finite (epoch, step, rate); a folder with another training.
     """
     from convscope.training.data_module import Feed
+    from convscope.training.run_folder import begin, run_folder
 
     shape, chosen, flags = _settings(architecture, recipe, settings)
-    with silenced(quiet), seeded(chosen.seed):
+    with silenced(quiet), seeded(chosen.seed), run_folder(output) as folder:
         training, held_out = choose(
             pictures,
             validation=validation,
@@ -126,13 +130,16 @@ def train(
         _require_validation(chosen, held_out, validate_every)
         begun = None if init_from is None else load(init_from)
         module, fresh = _module(shape, chosen, training, begun)
+        story = _story(chosen, training, held_out, begun)
+        key = {"trains": "a network", "architecture": module.architecture, "recipe": story}
+        goes_on = begin(folder, Path(output), key, _files(chosen, snapshots), resume)
         place = None if cache is None else Path(cache)
         feed = Feed(training, held_out, _size(module), chosen, begun=begun, cache=place, workers=workers)
         _require_batches(module, feed)
         network = _network(module, feed, training, name or _name(architecture))
-        network.recipe = _story(network, chosen, training, held_out, begun)
+        network.recipe = story
         lightning = {"logger": tensorboard, "check_val_every_n_epoch": validate_every, **flags}
-        first = _fit(network, feed, Path(output), snapshots, resume, lightning)
+        first = _fit(network, feed, Path(output), snapshots, goes_on, lightning)
         done = Training(network, _log(Path(output)), fresh, _skipped(training, held_out), Path(output))
         network.recipe["epoch"] = int(done.log[-1]["epoch"])
         if first:
@@ -225,20 +232,25 @@ def _fit(
         module.load_state_dict(trained.network.state_dict())
         return network
 
-    callbacks = [EpochLog(out / "log.csv", feed.sample()), Snapshots(out, current, snapshots)]
+    callbacks = [EpochLog(out / "log.csv", feed.sample()), Snapshots(out, current, snapshots, resume=True)]
     first = fit(trainee, feed, out, resume=resume, lightning=lightning, callbacks=callbacks)
     module.load_state_dict(trainee.network.state_dict())
     module.eval()
     return first
 
 
-def _story(
-    network: Network, recipe: Recipe, training: Pictures, held_out: Pictures | None, begun: Network | None
-) -> dict[str, Any]:
+def _files(recipe: Recipe, snapshots: Sequence[int]) -> list[str]:
+    """The weights' files; a training that ends early has a snapshot of any epoch."""
+    last = recipe.epochs
+    epochs = range(1, last + 1) if recipe.enough is not None else sorted({last, *(e for e in snapshots if e <= last)})
+    return ["network.safetensors", *(f"snapshots/epoch-{epoch:03d}.safetensors" for epoch in epochs)]
+
+
+def _story(recipe: Recipe, training: Pictures, held_out: Pictures | None, begun: Network | None) -> dict[str, Any]:
     """What goes into the weights' file: the recipe, the data, what came before."""
     parts = {"training": training, "validation": held_out}
     data = {part: pictures.identity() for part, pictures in parts.items() if pictures is not None}
-    before = None if begun is None else {"name": begun.name, "recipe": begun.recipe}
+    before = None if begun is None else {"name": begun.name, "recipe": begun.recipe, "weights": begun.fingerprint()}
     return {**recipe.plain(), "convscope": version("convscope"), "data": data, "init_from": before}
 
 
@@ -270,10 +282,12 @@ def _report(done: Training, training: Pictures, held_out: Pictures | None, *, sp
 
 
 def tidied(output: Path) -> Path:
-    """A finished training's folder without its state, twice the weights, its snapshots, and halves of files that an
-    interrupted attempt left.
+    """A finished training's folder in a cache, without its state, twice the weights, its snapshots, and halves of files
+    that an interrupted attempt left.
     """
-    for file in (output / "state.ckpt", *output.glob("*.part")):
+    snapshots = output / "snapshots"
+    for file in (output / "state.ckpt", *output.glob("*.part"), *snapshots.glob("epoch-*.safetensors")):
         file.unlink(missing_ok=True)
-    shutil.rmtree(output / "snapshots", ignore_errors=True)
+    with suppress(OSError):  # there is none, or it holds other files
+        snapshots.rmdir()
     return output

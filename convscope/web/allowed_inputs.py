@@ -12,8 +12,8 @@ from pathlib import Path
 
 from convscope.data.concepts import TABLE
 from convscope.data.sources import BUNDLED, bundled_spelling
-from convscope.errors import ArgumentError, DataError
-from convscope.models.snapshots import kept
+from convscope.errors import ArgumentError
+from convscope.models.snapshots import has_snapshots
 from convscope.parameters import Field
 
 
@@ -43,8 +43,8 @@ def _name(spelled: str, taken: Mapping[str, str]) -> str:
 def holds_training(spelled: str) -> bool:
     """Whether it is a folder with snapshots of a training."""
     try:
-        return bool(kept(spelled))
-    except (DataError, OSError):
+        return has_snapshots(spelled)
+    except OSError:
         return False
 
 

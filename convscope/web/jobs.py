@@ -36,6 +36,7 @@ from convscope.web.contexts.experiments import Step
 WAITING = 16  # jobs in the queue at most
 REMEMBERED = 100  # jobs that are over
 PART = ".job-"  # begins the names of folders that jobs write into
+RESULT = "result"  # the folder in such a one that becomes NAME/001
 OFTEN = 0.1  # seconds between two reports of progress
 
 Told = tuple[str, Any]  # what the process says: "step" (doing, done, total), "done" what was skipped, "failed" a line
@@ -172,7 +173,7 @@ class Jobs:
             if self._over(job):  # cancelled meanwhile
                 return
             try:
-                connection.send_bytes(pickle.dumps((job.step.experiment, dict(job.values), str(part))))
+                connection.send_bytes(pickle.dumps((job.step.experiment, dict(job.values), str(part / RESULT))))
                 kind, told = self._followed(job, connection)
             except (EOFError, OSError):
                 process.join()
@@ -184,7 +185,7 @@ class Jobs:
                 if self._over(job):
                     return
                 if kind == "done":
-                    job.folder = _kept(part, place / job.step.experiment)
+                    job.folder = _kept(part / RESULT, place / job.step.experiment)
                 self._set(job, state=kind, line=told)
         finally:
             release(part)
@@ -227,18 +228,19 @@ def _part(places: Sequence[Path]) -> tuple[Path, Path]:
             part = place / f"{PART}{secrets.token_hex(8)}"
             part.mkdir()
             hold(part)
+            (part / RESULT).mkdir()
             return place, part
     raise ArgumentError("results", str(places[-1]), "expected a folder that can be written")
 
 
-def _kept(part: Path, folder: Path) -> Path:
+def _kept(result: Path, folder: Path) -> Path:
     """The finished folder under the next number."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in count(1):
         target = folder / f"{number:03d}"
         if not target.exists():
             with suppress(FileExistsError, NotADirectoryError):
-                return part.rename(target)
+                return result.rename(target)
     raise AssertionError
 
 

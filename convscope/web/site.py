@@ -3,18 +3,18 @@
     report("demo/atlas", "demo/report")       # open demo/report/index.html
 
 One sprite a feature map, one sheet for 64 of them, one file a picture. Layers are written one after another and maps
-in order, so memory stays flat and time linear. The site is written beside its place and moved there when complete.
+in order, so memory stays flat and time linear. The site is written under `.convscope` in its folder and takes the place
+of an earlier one, file by file, when it is complete.
 """
 
 import json
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
 from convscope.atlases.store import Atlas, Channel, Entry, open_atlas
+from convscope.disk.output_folder import Kind, Record, output_folder
 from convscope.errors import ArgumentError
 from convscope.progress import progress
 from convscope.web.contexts.atlas import Glossary, Page
@@ -26,7 +26,8 @@ from convscope.web.pages.atlas import Survey
 from convscope.web.pages.experiments import experiment_page
 from convscope.web.urls import Urls
 
-MARK = "report.json"  # in every report; a folder without it is somebody else's
+MARK = "report.json"  # in every complete report: what it is of
+REPORT = Kind("a report")
 
 STATIC = ("convscope.css", "convscope.js", "icon.svg")  # what pages need that are files
 
@@ -34,16 +35,19 @@ STATIC = ("convscope.css", "convscope.js", "icon.svg")  # what pages need that a
 def report(atlas: Atlas | str | Path, out: str | Path) -> Path:
     """Write the atlas as a static site into the folder `out`; returns the path of its `index.html`.
 
-    `out` may be missing, empty, or an earlier report, which is replaced as a whole. The pages are METHODS F2's: for
-    every feature map its strongest patches (V6) beside their projections (V5). The same atlas gives the same bytes.
+    `out` may be missing, empty, or an earlier report, which is replaced as a whole; other files in it stay. The pages
+    are METHODS F2's: for every feature map its strongest patches (V6) beside their projections (V5). The same atlas
+    gives the same bytes.
 
-    Raises AtlasError for a folder that is no atlas, ArgumentError when `out` holds anything but a report.
+    Raises AtlasError for a folder that is no atlas, ArgumentError when `out` holds anything but a report, or another
+    process writes to it.
     """
     atlas = atlas if isinstance(atlas, Atlas) else open_atlas(atlas)
-    out = Path(out)
-    _require_ours(atlas, out)
-    survey = Survey.of(atlas)
-    with _moved_to(out) as folder:
+    if (Path(out) / MARK).is_file() and Record.read(Path(out)) is None:
+        line = "holds a report that was written before convscope listed its files; delete it, or choose another folder"
+        raise ArgumentError("out", str(out), line)
+    with output_folder(out, REPORT) as held, held.staging() as folder:
+        survey = Survey.of(atlas)
         _write(folder, MARK, json.dumps(_mark(survey), indent=1) + "\n")
         _write_static(folder, *STATIC)
         for picture in atlas.pictures:
@@ -55,7 +59,8 @@ def report(atlas: Atlas | str | Path, out: str | Path) -> Path:
             for name in survey.layers:
                 for _ in _write_layer(folder, survey, name):
                     advance(1)
-    return out / Urls().overview()
+        held.publish(folder, last=MARK)
+    return held.path / Urls().overview()
 
 
 def _write_layer(folder: Path, survey: Survey, name: str) -> Iterator[int]:
@@ -132,31 +137,3 @@ def _write(folder: Path, address: str, content: str | bytes) -> None:
     path = folder / address
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def _require_ours(atlas: Atlas, out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise ArgumentError("out", str(out), "expected a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
-        raise ArgumentError("out", str(out), "holds something that is no report; give a new or an empty folder")
-    if atlas.path.resolve().is_relative_to(out.resolve()):
-        raise ArgumentError("out", str(out), "holds the atlas itself; give another folder")
-
-
-@contextmanager
-def _moved_to(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` that takes its place when the block ends well, and vanishes when it does not."""
-    part, old = (out.resolve().with_name(f".{out.resolve().name}.{state}") for state in ("part", "old"))
-    for left in (part, old):  # by a process that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    try:
-        part.mkdir(parents=True)
-        yield part
-        if out.exists():
-            out.replace(old)
-        part.replace(out)
-    finally:
-        if old.exists() and not out.exists():
-            old.replace(out)
-        for left in (part, old):
-            shutil.rmtree(left, ignore_errors=True)

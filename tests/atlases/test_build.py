@@ -17,6 +17,7 @@ from convscope.atlases.build import atlas
 from convscope.atlases.scan import scan
 from convscope.atlases.store import Atlas, open_atlas
 from convscope.data.sources import images
+from convscope.disk.output_folder import HIDDEN, RECORD
 from convscope.errors import ArgumentError, AtlasError, DataError, LayerError
 from convscope.models.network import Network
 from convscope.pictures import cut, display
@@ -28,7 +29,8 @@ TABLES = ("atlas.json", "channels.parquet", "pictures.parquet", "top.parquet")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+    """Of the files that anybody sees."""
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if not file.name.startswith(".")}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,7 @@ def expected(undisturbed: Atlas) -> dict[str, bytes]:
 
 def test_nothing_but_the_atlas_is_left(undisturbed: Atlas) -> None:
     assert sorted(contents(undisturbed.path)) == sorted(TABLES)
+    assert [file.name for file in (undisturbed.path / HIDDEN).iterdir()] == [RECORD]
 
 
 def test_its_strongest_pictures_are_those_of_a_scan(undisturbed: Atlas) -> None:
@@ -313,7 +316,7 @@ def test_a_folder_is_of_one_atlas(
     assert sorted(file.name for file in tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("after", range(14))  # plan, units, chunks, tables, description: every write in turn
+@pytest.mark.parametrize("after", range(16))  # record, plan, units, chunks, tables, description: every write in turn
 def test_a_full_disk_is_one_line_and_leaves_the_checkpoint(
     tmp_path: Path, expected: object, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
@@ -337,8 +340,10 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint(
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a letter")
-    with pytest.raises(AtlasError, match=r"out is '.*out': cannot be written"):
+    with pytest.raises(ArgumentError, match=r"out is '.*out': expected a folder, and this is a file"):
         build(tmp_path / "out")
+    with pytest.raises(ArgumentError, match=r"out is '.*out/atlas': cannot be written"):
+        build(tmp_path / "out" / "atlas")
 
 
 @pytest.mark.parametrize("shard", [(3, 3), (-1, 2), (0, 0)])

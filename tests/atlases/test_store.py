@@ -60,7 +60,7 @@ def test_an_atlas_of_another_format_is_named(tmp_path: Path, made: Atlas) -> Non
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "other"])
 def test_a_damaged_table_is_named(tmp_path: Path, made: Atlas, damage: str) -> None:
-    for file in made.path.iterdir():
+    for file in made.path.glob("[!.]*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     table = tmp_path / "top.parquet"
     if damage == "gone":

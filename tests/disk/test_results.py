@@ -9,6 +9,10 @@ from convscope.disk.results import Result
 from convscope.errors import DataError
 
 
+def visible(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
+
+
 class Drawing:
     def savefig(self, fname: Path, *, format: str) -> None:
         Path(fname).write_bytes(f"a {format}".encode())
@@ -29,8 +33,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert results.read(tmp_path / "deep" / "out") == result(seed=3, warnings=[])
     with np.load(tmp_path / "deep" / "out" / "arrays.npz") as stored:
         np.testing.assert_array_equal(stored["pixels"], arrays["pixels"])
-    files = sorted(file.name for file in (tmp_path / "deep" / "out").iterdir())
-    assert files == ["arrays.npz", "figure.png", "result.json"]
+    assert visible(tmp_path / "deep" / "out") == ["arrays.npz", "figure.png", "result.json"]
 
 
 def test_the_schema_is_exactly_this(tmp_path: Path) -> None:
@@ -56,17 +59,40 @@ def test_array_scalars_become_numbers_and_not_finite_ones_null(tmp_path: Path) -
 
 
 def test_a_new_result_replaces_the_old_one_as_a_whole(tmp_path: Path) -> None:
+    results.write(tmp_path, result(), arrays={"a": np.zeros(1)}, figure=Drawing(), tables={"rows.csv": [{"a": 1}]})
+    assert (tmp_path / "rows.csv").read_text() == "a\n1\n"
     (tmp_path / "mine.txt").write_text("kept")
-    results.write(tmp_path, result(), arrays={"a": np.zeros(1)}, figure=Drawing())
     results.write(tmp_path, result(seed=1))
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.txt", "result.json"]
+    assert visible(tmp_path) == ["mine.txt", "result.json"]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "files"),
+    [
+        ("project", {"result.json", "figure.png", "arrays.npz"}),
+        ("overlap", {"result.json", "figure.png", "overlap.csv"}),
+        ("evaluate", {"result.json"}),
+    ],
+)
+def test_of_a_result_without_a_record_only_its_own_files_are_replaced(
+    tmp_path: Path, experiment: str, files: set[str]
+) -> None:
+    results.write(tmp_path / "made", result(experiment=experiment))
+    there = {"result.json", "figure.png", "arrays.npz", "overlap.csv", "mine.txt"}
+    for name in there:
+        (tmp_path / name).write_text((tmp_path / "made" / "result.json").read_text() if name == "result.json" else name)
+    results.write(tmp_path, result(seed=5))
+    assert set(visible(tmp_path)) == there - files | {"result.json", "made"}
+    assert results.read(tmp_path).seed == 5
 
 
 def test_what_a_killed_writer_left_goes_with_the_next_result(tmp_path: Path) -> None:
-    (tmp_path / ".writing-1").mkdir()
-    (tmp_path / ".writing-1" / "arrays.npz").write_bytes(b"half")
     results.write(tmp_path, result())
-    assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+    (tmp_path / ".convscope" / "staged").mkdir()
+    (tmp_path / ".convscope" / "staged" / "arrays.npz").write_bytes(b"half")
+    results.write(tmp_path, result())
+    assert visible(tmp_path) == ["result.json"]
+    assert [file.name for file in (tmp_path / ".convscope").iterdir()] == ["record.json"]
 
 
 def test_a_full_disk_leaves_the_old_result(tmp_path: Path) -> None:
@@ -74,7 +100,7 @@ def test_a_full_disk_leaves_the_old_result(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         results.write(tmp_path, result(seed=2), figure=FullDisk())
     assert results.read(tmp_path).seed == 1
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["figure.png", "result.json"]
+    assert visible(tmp_path) == ["figure.png", "result.json"]
 
 
 @pytest.mark.parametrize(

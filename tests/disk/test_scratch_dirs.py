@@ -1,4 +1,4 @@
-"""What a killed process left is cleared away; what anybody still uses is not."""
+"""What a killed process left is cleared away; what anybody still uses is not, nor what somebody else made."""
 
 import os
 import signal
@@ -6,12 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from convscope.disk.scratch_dirs import clear, hold, release
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs locks of Unix")
-
+from convscope.disk.scratch_dirs import LOCK, clear, hold, release
 
 HOLD = """
 import sys, time
@@ -29,31 +24,41 @@ def made(folder: Path) -> Path:
     return folder
 
 
-def test_only_what_nobody_holds_is_cleared(tmp_path: Path) -> None:
-    mine, left, other = (made(tmp_path / name) for name in (".job-1", ".job-2", "project"))
-    hold(mine)
-    hold(mine)
+def left(folder: Path) -> Path:
+    """A folder as a killed process leaves it."""
+    (made(folder) / LOCK).write_text("")
+    return folder
+
+
+def test_only_what_was_held_and_nobody_holds_is_cleared(tmp_path: Path) -> None:
+    held, old, other, foreign = (tmp_path / name for name in (".job-1", ".job-2", "project", ".job-applications"))
+    made(held), left(old), left(other), made(foreign)
+    hold(held)
+    hold(held)
     clear(tmp_path, ".job-*")
-    assert (mine.exists(), left.exists(), other.exists()) == (True, False, True)
-    release(mine)
-    assert not mine.exists()
-    release(mine)
+    assert [folder.exists() for folder in (held, old, other, foreign)] == [True, False, True, True]
+    release(held)
+    assert not held.exists()
+    release(held)
+    release(foreign)
+    assert foreign.exists()
 
 
 def test_a_link_leads_nowhere(tmp_path: Path) -> None:
-    (tmp_path / ".job-1").symlink_to(made(tmp_path / "precious"))
+    (tmp_path / ".job-1").symlink_to(left(tmp_path / "precious"))
     (tmp_path / ".job-2").write_text("no folder")
     clear(tmp_path, ".job-*")
     assert (tmp_path / "precious" / "half.png").exists()
 
 
-def test_a_folder_that_became_a_result_stays(tmp_path: Path) -> None:
+def test_what_was_moved_out_of_it_stays(tmp_path: Path) -> None:
     part = made(tmp_path / ".job-1")
     hold(part)
-    kept = part.rename(tmp_path / "001")
+    moved = made(part / "result").rename(tmp_path / "001")
     release(part)
     clear(tmp_path, ".job-*")
-    assert (kept / "half.png").exists()
+    assert (moved / "half.png").exists()
+    assert not part.exists()
 
 
 def test_the_lock_goes_with_the_process(tmp_path: Path) -> None:

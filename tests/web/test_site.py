@@ -1,6 +1,7 @@
 """The report on disk: every link resolves, every page is sound, nothing half-written stays."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from convscope.atlases.store import Atlas, Entry
+from convscope.disk.output_folder import HIDDEN
 from convscope.errors import ArgumentError, AtlasError
 from convscope.pictures import decode
 from convscope.web.contexts.atlas import LayerPage
@@ -22,7 +24,8 @@ from tests.web.reading import assert_sound, read
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = (path for path in folder.rglob("*") if path.is_file() and HIDDEN not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def test_every_page_is_sound_and_every_link_resolves(site: Path) -> None:
                 if parts.fragment:
                     there = read(target.read_text(encoding="utf-8"))
                     assert parts.fragment in {found["id"] for _, found in there.elements if "id" in found}
-    assert {path for path in site.rglob("*") if path.is_file()} - reached == {site / "report.json"}
+    assert {site / path for path in contents(site)} - reached == {site / "report.json"}
 
 
 def test_names_of_files_and_classes_are_text(site: Path) -> None:
@@ -147,16 +150,37 @@ def test_the_same_atlas_gives_the_same_bytes(site: Path, atlas: Atlas, tmp_path:
 
 def test_an_earlier_report_is_replaced(atlas: Atlas, tmp_path: Path) -> None:
     index = report(atlas, tmp_path)
-    (tmp_path / "left over.html").touch()
+    before = contents(tmp_path)
     index.write_text("old", encoding="utf-8")
+    (tmp_path / "CNAME").write_text("a page of mine")
+    (tmp_path / "layers" / "relu1" / "notes.txt").write_text("mine")
     assert report(atlas, str(tmp_path)) == index
-    assert index.read_text(encoding="utf-8") != "old"
-    assert not (tmp_path / "left over.html").exists()
+    assert contents(tmp_path) == before | {"CNAME": b"a page of mine", "layers/relu1/notes.txt": b"mine"}
+
+
+def test_pages_that_an_atlas_no_longer_has_go(atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report(atlas, tmp_path)
+    (tmp_path / "layers" / "relu2" / "notes.txt").write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr("convscope.web.site._write_layer", lambda *_: iter(()))
+        report(atlas, tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("layers/**/*")] == [
+        "layers/relu2", "layers/relu2/notes.txt"
+    ]  # fmt: skip
+
+
+def test_a_report_without_a_list_of_its_files_is_left_alone(atlas: Atlas, tmp_path: Path) -> None:
+    report(atlas, tmp_path)
+    shutil.rmtree(tmp_path / HIDDEN)
+    before = contents(tmp_path)
+    with pytest.raises(ArgumentError, match="before convscope listed its files; delete it, or choose another folder"):
+        report(atlas, tmp_path)
+    assert contents(tmp_path) == before
 
 
 def test_what_is_no_report_is_left_alone(atlas: Atlas, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(ArgumentError, match=r"out is .*holds something that is no report"):
+    with pytest.raises(ArgumentError, match=r"out is .*holds 'thesis.txt', but not a report of convscope"):
         report(atlas, tmp_path)
     with pytest.raises(ArgumentError, match=r"thesis\.txt.*expected a folder"):
         report(atlas, tmp_path / "thesis.txt")
@@ -165,12 +189,11 @@ def test_what_is_no_report_is_left_alone(atlas: Atlas, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_an_atlas_is_not_replaced_by_its_report(atlas: Atlas, tmp_path: Path) -> None:
-    (tmp_path / "report.json").touch()
-    inside = Atlas(atlas.path)
-    inside.path = tmp_path / "atlas"
-    with pytest.raises(ArgumentError, match="holds the atlas itself"):
-        report(inside, tmp_path)
+def test_an_atlas_is_not_replaced_by_its_report(atlas: Atlas) -> None:
+    before = contents(atlas.path)
+    with pytest.raises(ArgumentError, match="holds an atlas; choose another folder for a report"):
+        report(atlas, atlas.path)
+    assert contents(atlas.path) == before
 
 
 def test_a_report_that_fails_leaves_what_was_there(
