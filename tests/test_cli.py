@@ -146,6 +146,29 @@ def test_a_mistake_is_one_line(line: str, words: str, run: Said, desk: Path) -> 
     assert words in err
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["atlas", "net.safetensors", ""], "images"),
+        (["atlas", "", "pictures"], "network"),
+        (["train", "pictures", "--cache", ""], "cache"),
+        (["train", "pictures", "--exclude", "a", "--exclude="], "exclude"),
+        (["project", "net.safetensors", "", "relu1:0"], "pictures"),
+        (["report", ""], "atlas"),
+        (["evolution", "", "pictures"], "run"),
+        (["view", "atlas", "--offer", ""], "offer"),
+    ],
+)
+def test_an_empty_word_is_a_mistake(
+    words: list[str], name: str, desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as a variable that is not set: for a path it would mean the current folder."""
+    before = sorted(desk.rglob("*"))
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"error: {name} is '': expected a value; is a variable not set?\n"
+    assert sorted(desk.rglob("*")) == before
+
+
 def test_weights_of_another_architecture_are_told_by_key_and_shape(run: Said, desk: Path) -> None:
     weights = load_file(desk / "net.safetensors")
     weights["conv1.weight"] = torch.zeros(5, 3, 7, 7)

@@ -48,7 +48,7 @@ TRAINING = Kind("a training", _unrecorded)
 @contextmanager
 def run_folder(out: str | Path) -> Iterator[OutputFolder | None]:
     """Hold the folder of a training; None in all processes of a training but the first, which writes the files."""
-    if rank_zero_only.rank:
+    if getattr(rank_zero_only, "rank", 0):
         yield None
     else:
         with output_folder(out, TRAINING) as folder:
@@ -78,7 +78,7 @@ def begin(folder: OutputFolder | None, out: Path, key: Mapping[str, Any], names:
 
 def _require_same(folder: OutputFolder, key: Mapping[str, Any]) -> None:
     out = folder.path
-    if not any((out / name).exists() for name in folder.record.files - {LOG}):
+    if not any((out / name).exists() for name in folder.record.files if name != LOG):
         return  # nothing was trained
     changed = differences(folder.record.key or _reported(out), key)
     for name, (old, new) in changed.items():

@@ -43,9 +43,7 @@ def report(atlas: Atlas | str | Path, out: str | Path) -> Path:
     process writes to it.
     """
     atlas = atlas if isinstance(atlas, Atlas) else open_atlas(atlas)
-    if (Path(out) / MARK).is_file() and Record.read(Path(out)) is None:
-        line = "holds a report that was written before convscope listed its files; delete it, or choose another folder"
-        raise ArgumentError("out", str(out), line)
+    _require_listed(Path(out))
     with output_folder(out, REPORT) as held, held.staging() as folder:
         survey = Survey.of(atlas)
         _write(folder, MARK, json.dumps(_mark(survey), indent=1) + "\n")
@@ -137,3 +135,14 @@ def _write(folder: Path, address: str, content: str | bytes) -> None:
     path = folder / address
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _require_listed(out: Path) -> None:
+    """Raise ArgumentError for a report without a record: which of the files in its folder are its own is not known."""
+    try:
+        unlisted = Record.read(out) is None and bool(json.loads((out / MARK).read_bytes())["report"])
+    except (OSError, ValueError, TypeError, KeyError):
+        unlisted = False
+    if unlisted:
+        line = "holds a report that was written before convscope listed its files; delete it, or choose another folder"
+        raise ArgumentError("out", str(out), line)

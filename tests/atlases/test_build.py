@@ -1,10 +1,11 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from convscope.atlases import build as build_module
 from convscope.atlases.build import atlas
 from convscope.atlases.scan import scan
 from convscope.atlases.store import Atlas, open_atlas
@@ -274,6 +276,72 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path: Path) ->
     assert int(unfinished) > 0  # how many were killed in time depends on the machine
     for attempt in range(10):
         assert contents(tmp_path / str(attempt)) == contents(tmp_path / "whole")
+
+
+def test_a_build_from_before_there_were_records_goes_on(tmp_path: Path, expected: dict[str, bytes]) -> None:
+    atlas(tiny(), Noise(), tmp_path, LAYERS, batch_size=5, unit=8, shard=(1, 2))
+    (tmp_path / HIDDEN / "building").rename(tmp_path / "building")
+    shutil.rmtree(tmp_path / HIDDEN)
+    (tmp_path / "building" / "a house.png").write_text("mine")
+    with pytest.raises(AtlasError, match="its build is not finished"):
+        open_atlas(tmp_path)
+    with pytest.raises(AtlasError, match="holds an atlas of other settings"):
+        build(tmp_path, top=4)
+    build(tmp_path)
+    assert [file.name for file in (tmp_path / "building").iterdir()] == ["a house.png"]
+    shutil.rmtree(tmp_path / "building")
+    assert contents(tmp_path) == expected
+
+
+def test_a_folder_that_is_called_building_is_the_users(tmp_path: Path, expected: dict[str, bytes]) -> None:
+    with pytest.raises(AtlasError, match="there is no"):
+        open_atlas(tmp_path)
+    for name, data in expected.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "building").mkdir()
+    (tmp_path / "building" / "plan.json").write_text("{}")
+    build(tmp_path)
+    (tmp_path / "atlas.json").unlink()
+    with pytest.raises(ArgumentError, match=r"holds 'building' and 3 more, but not an atlas of convscope"):
+        build(tmp_path)  # without it these are tables of anybody's
+    assert (tmp_path / "building" / "plan.json").read_text() == "{}"
+
+
+def test_one_process_builds_and_shards_take_different_units(
+    tmp_path: Path, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convscope.disk.output_folder.PATIENCE", 0.0)
+    settings = {"batch_size": 5, "unit": 8}
+    attempts = [(0, 2), (1, 2), (1, 3), None]
+    said: list[str] = []
+    original = build_module.scan_units
+
+    def scan(*args: Any) -> None:
+        """While the first half is scanned, others try."""
+        monkeypatch.setattr(build_module, "scan_units", original)
+        for shard in attempts:
+            try:
+                atlas(tiny(), Noise(), tmp_path, LAYERS, shard=shard, **settings)  # type: ignore[call-overload]
+                said.append("done")
+            except ArgumentError as error:
+                said.append("held" if f"process {os.getpid()}, since" in str(error) else str(error))
+        original(*args)
+
+    monkeypatch.setattr(build_module, "scan_units", scan)
+    atlas(tiny(), Noise(), tmp_path, LAYERS, shard=(0, 2), **settings)  # type: ignore[call-overload]
+    assert said == ["held", "done", "held", "held"]
+    build(tmp_path)
+    assert contents(tmp_path) == expected
+
+
+def test_an_atlas_among_its_pictures_is_warned_of(tmp_path: Path, network: Network) -> None:
+    made = atlas(network, Noise(10), tmp_path / "atlas", ["relu1"])
+    (tmp_path / "atlas" / "atlas.json").unlink()
+    for index in range(10):
+        Image.fromarray(Noise()[index].permute(1, 2, 0).numpy()).save(made.path / f"{index}.png")
+    with pytest.warns(UserWarning, match=r"atlas holds the pictures; an atlas is better kept in a folder of its own"):
+        atlas(network, made.path, made.path, ["relu1"])
+    assert len(list(made.path.glob("*.png"))) == 10
 
 
 def test_another_batch_size_changes_values_by_rounding_only(tmp_path: Path, undisturbed: Atlas) -> None:

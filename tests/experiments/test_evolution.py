@@ -215,6 +215,16 @@ def test_the_epochs_are_the_papers_unless_said_otherwise(tmp_path: Path) -> None
     assert evolution(whole, coloured(0)).epochs == SNAPSHOTS
 
 
+def test_snapshots_of_two_trainings_are_not_shown_as_one(tmp_path: Path) -> None:
+    for epoch, network in run(*range(3)):
+        network.recipe = {"seed": int(epoch > 2)}
+        write(network, tmp_path, epoch)
+    own = {"builder": lambda: small(9).module, "available": True}
+    with pytest.raises(DataError, match=r"of several trainings \(seed is 0 at epoch 1, 1 at epoch 3\)"):
+        evolution(tmp_path, pictures(2), **own)  # type: ignore[arg-type]
+    assert evolution(tmp_path, pictures(2), epochs=[1, 2], **own).epochs == (1, 2)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "words"),
     [

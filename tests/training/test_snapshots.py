@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from convscope.errors import ArgumentError, DataError, WeightsError
 from convscope.models.catalog import load
 from convscope.models.network import Network
-from convscope.models.snapshots import kept, opened
+from convscope.models.snapshots import kept, opened, require_one_training, write
 from convscope.training.callbacks import Snapshots
 
 
@@ -90,6 +90,50 @@ def test_a_plain_loop_writes_the_same_files(tmp_path: Path) -> None:
     assert module.training
 
 
+def test_snapshots_of_two_trainings_do_not_mix(tmp_path: Path) -> None:
+    Snapshots(tmp_path, wrapped, [1])(convnet(), 1)
+    before = kept(tmp_path)[1].read_bytes()
+    with pytest.raises(ArgumentError, match="holds snapshots of another training; choose another folder"):
+        Snapshots(tmp_path, wrapped, [1, 2])(convnet(), 1)
+    with pytest.raises(ArgumentError, match="holds snapshots of another training"):
+        fit(tmp_path, 1, Snapshots(tmp_path, lambda module: wrapped(module.net), [1]))
+    assert kept(tmp_path)[1].read_bytes() == before
+    Snapshots(tmp_path, wrapped, [2], resume=True)(convnet(), 2)
+    assert list(kept(tmp_path)) == [1, 2]
+
+
+def test_a_file_of_the_users_is_no_snapshot(tmp_path: Path) -> None:
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "snapshots" / "epoch-001.safetensors").write_text("mine")
+    with pytest.raises(ArgumentError, match=r"holds snapshots/epoch-001\.safetensors, which convscope did not write"):
+        Snapshots(tmp_path, wrapped, [1], resume=True)(convnet(), 1)
+    assert (tmp_path / "snapshots" / "epoch-001.safetensors").read_text() == "mine"
+
+
+def test_snapshots_say_of_which_training_they_are(tmp_path: Path) -> None:
+    network = wrapped(convnet())
+    cosine, constant = ({"schedule": schedule, "seed": 1} for schedule in ("cosine", "constant"))
+    for run, recipes in {
+        "longer": [constant | {"epochs": 1}, constant | {"epochs": 2}],
+        "cosine": [cosine | {"epochs": 1}, cosine | {"epochs": 2}],
+        "seeds": [constant, constant | {"seed": 2}],
+        "data": [constant | {"data": {"fingerprint": name}} for name in "ab"],
+        "first weights": [constant | {"init_from": before} for before in (None, {"name": "zfnet"})],
+    }.items():
+        for epoch, recipe in enumerate(recipes, 1):
+            network.recipe = recipe
+            write(network, tmp_path / run, epoch)
+    require_one_training(kept(tmp_path / "longer"))
+    for run, detail in {
+        "cosine": "epochs is 1 at epoch 1, 2 at epoch 2",
+        "seeds": "seed is 1 at epoch 1, 2 at epoch 2",
+        "data": "fingerprint is 'a' at epoch 1, 'b' at epoch 2",
+        "first weights": "init_from is None at epoch 1, 'given' at epoch 2",
+    }.items():
+        with pytest.raises(DataError, match=rf"its snapshots are of several trainings \({detail}\)"):
+            require_one_training(kept(tmp_path / run))
+
+
 def test_networks_of_ours_need_no_builder(tmp_path: Path) -> None:
     Snapshots(tmp_path, lambda module: Network(module, (1, 28, 28), 0.0, 1.0), [1])(load_m5(), 1)
     file = kept(tmp_path)[1]
@@ -123,8 +167,8 @@ def test_a_network_of_the_users_own_needs_one(tmp_path: Path, monkeypatch: pytes
 def test_what_is_drawn_goes_to_tensorboard(tmp_path: Path) -> None:
     board = Board()
     drawings = [lambda network: np.zeros((4, 6, 3), np.uint8), lambda network: Figure((1, 2), dpi=50)]
-    for drawing in drawings:
-        Snapshots(tmp_path, wrapped, [1, 2], draw=drawing, writer=board)(convnet(), 2)
+    for number, drawing in enumerate(drawings):
+        Snapshots(tmp_path / str(number), wrapped, [1, 2], draw=drawing, writer=board)(convnet(), 2)
     assert board.drawn == [("projections", (4, 6, 3), 2), ("projections", (100, 50, 3), 2)]
     with pytest.raises(ArgumentError, match="expected a TensorBoard logger"):
         Snapshots(tmp_path, wrapped, [1], draw=drawings[0])(convnet(), 1)

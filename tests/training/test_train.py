@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -205,12 +206,76 @@ def test_two_processes_train_as_one_with_twice_the_batch(
     )
 
 
-def test_resuming_needs_the_same_recipe_and_something_to_resume(toy: Callable[..., Pictures], tmp_path: Path) -> None:
+def test_the_same_call_goes_on_and_another_is_refused(toy: Callable[..., Pictures], tmp_path: Path) -> None:
+    """Whatever decides the outcome is the same; what does not may change."""
     with pytest.raises(TrainingError, match="nothing to resume"):
         train(toy(20), tmp_path, resume=True, **QUICK)
-    train(toy(20), tmp_path, **QUICK)
-    with pytest.raises(TrainingError, match="lr, weight_decay differ"):
-        train(toy(20), tmp_path, resume=True, lr=0.02, weight_decay=0.1, **QUICK)
+    done = train(toy(20), tmp_path, name="first", snapshots=(1,), **QUICK)
+    files = {path: path.read_bytes() for path in tmp_path.glob("[!.]*") if path.is_file()}
+    again = train(toy(20), tmp_path, name="first", snapshots=(1,), workers=0, validate_every=2, **QUICK)
+    assert again.log == done.log
+    assert {path: path.read_bytes() for path in files} == files
+    other = {"maps": (6, 6, 6, 6, 8)}
+    for match, pictures, change in [
+        (r"with another recipe \(lr is 0.03 there, 0.02 here\); choose another folder", toy(20), {"lr": 0.02}),
+        (r"with another recipe \(epochs is 3 there, 2 here\)", toy(20), {"epochs": 2}),  # a cosine's rates change
+        (r"of other pictures \(fingerprint is '20-", toy(24), {}),
+        (r"of another architecture \(maps is \[6, 6, 6, 6, 6\] there", toy(20), {"architecture": {**TINY, **other}}),
+        (r"with other first weights \(init_from is None there", toy(20), {"init_from": done.network}),
+    ]:
+        with pytest.raises(TrainingError, match=match):
+            train(pictures, tmp_path, **{**QUICK, **change})
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_a_longer_training_is_not_made_shorter(toy: Callable[..., Pictures], tmp_path: Path) -> None:
+    constant = {**QUICK, "schedule": "constant"}
+    train(toy(20), tmp_path, **{**constant, "epochs": 1})
+    assert len(train(toy(20), tmp_path, **constant).log) == 3
+    with pytest.raises(TrainingError, match=r"holds a longer training \(3 epochs are trained there, 2 asked for\)"):
+        train(toy(20), tmp_path, **{**constant, "epochs": 2})
+    (tmp_path / "state.ckpt").unlink()
+    with pytest.raises(TrainingError, match=r"a finished training and no state.ckpt to go on from"):
+        train(toy(20), tmp_path, **constant)
+
+
+def test_a_training_from_before_there_were_records_goes_on(toy: Callable[..., Pictures], tmp_path: Path) -> None:
+    constant = {**QUICK, "schedule": "constant"}
+    whole = train(toy(20), tmp_path / "whole", **constant)
+    train(toy(20), tmp_path / "cut", **{**constant, "epochs": 2})
+    for left in (".convscope/record.json", "training.json", "network.safetensors"):  # as after a kill
+        (tmp_path / "cut" / left).unlink()
+    (tmp_path / "cut" / ".convscope").rmdir()
+    (tmp_path / "cut" / "notes.txt").write_text("mine")
+    with pytest.raises(TrainingError, match="another recipe: lr differ"):
+        train(toy(20), tmp_path / "cut", **{**constant, "lr": 0.01})
+    shutil.rmtree(tmp_path / "cut" / ".convscope")
+    assert same(weights(train(toy(20), tmp_path / "cut", **constant).network), weights(whole.network))
+    assert (tmp_path / "cut" / "notes.txt").read_text() == "mine"
+    shutil.rmtree(tmp_path / "cut" / ".convscope")  # finished: its report tells what it was trained on
+    with pytest.raises(TrainingError, match="of other pictures"):
+        train(toy(24), tmp_path / "cut", **constant)
+
+
+def test_a_training_that_came_to_nothing_gives_way(toy: Callable[..., Pictures], tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="the loss is"):
+        train(toy(64), tmp_path, **{**QUICK, "lr": 1e30, "clip": 1e9, "schedule": "constant"})
+    assert len(train(toy(20), tmp_path, **QUICK).log) == 3
+
+
+def test_two_trainings_at_once_do_not_share_a_folder(
+    toy: Callable[..., Pictures], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convscope.disk.output_folder.PATIENCE", 0.0)
+    step = Trainee.training_step
+
+    def nested(self: Trainee, batch: Any, batch_idx: int) -> torch.Tensor:
+        with pytest.raises(ArgumentError, match=f"process {os.getpid()}, .* writes to it"):
+            train(toy(20), tmp_path, **QUICK)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Trainee, "training_step", nested)
+    assert len(train(toy(20), tmp_path, **{**QUICK, "epochs": 1}).log) == 1
 
 
 def test_an_exploding_loss_stops_with_epoch_step_and_rate(toy: Callable[..., Pictures], tmp_path: Path) -> None:
