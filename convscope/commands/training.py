@@ -60,7 +60,7 @@ def train(
         str | None, typer.Option("--decode", metavar="NETWORK", help="train decoders of its --layers instead")
     ] = None,
     layers: Layers = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from the last finished epoch in OUT")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="an error if OUT holds no training to go on with")] = False,
     snapshots: Annotated[
         str, typer.Option("--snapshots", metavar="N,N,…", help="epochs after which the weights are kept")
     ] = "1,2,5,10,20,30,40,64",

@@ -32,6 +32,7 @@ from convscope.errors import ArgumentError
 HIDDEN = ".convscope"
 RECORD, LOCK, STAGED = "record.json", "lock", "staged"
 PATIENCE = 2.0  # seconds to wait for a lock: shards of an atlas hold the folder's for a moment only
+LOCKLESS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # disks on which nothing can be locked
 FULL = (errno.ENOSPC, errno.EDQUOT)  # the folder is right, the disk is not
 
 
@@ -66,10 +67,13 @@ class Record:
 
     @classmethod
     def read(cls, folder: Path) -> "Record | None":
-        """Return the record of a folder, None where it has none."""
+        """Return the record of a folder, None where it has none, or one that leads out of the folder."""
         try:
             content = json.loads((folder / HIDDEN / RECORD).read_bytes())
             files = {str(name): tuple(digests) for name, digests in content["files"].items()}
+            outside = [name for name in files if Path(name).is_absolute() or ".." in Path(name).parts]
+            if outside or (folder / HIDDEN).is_symlink():
+                return None
             return cls(str(content["kind"]), files, dict(content["key"]))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
@@ -80,12 +84,13 @@ class Record:
         return any(os.path.lexists(folder / name) for name in self.files) or any(work)
 
     def foreign(self, folder: Path, name: str) -> str:
-        """Return what is in the way of a file: its name, or that of a file where it needs a folder; "" for nothing.
+        """Return what is in the way of a file: its name, or that of a file or link where it needs a folder; else "".
 
         A file is in the way that is not in the record, or that was changed since.
         """
         for parent in Path(name).parents[:-1]:
-            if os.path.lexists(folder / parent) and not (folder / parent).is_dir():
+            above = folder / parent
+            if above.is_symlink() or (above.exists() and not above.is_dir()):
                 return parent.as_posix()
         if not os.path.lexists(folder / name):
             return ""
@@ -229,7 +234,8 @@ def lock(file: Path, folder: Path, *, argument: str = "out") -> Iterator[None]:
         line = f"{_writer(writer)} writes to it; wait until it ends, or choose another folder"
         raise ArgumentError(argument, str(folder), line) from error
     except OSError as error:
-        raise _unwritable(error, folder, argument) from error
+        if error.errno not in LOCKLESS:
+            raise _unwritable(error, folder, argument) from error
     try:
         with suppress(OSError):  # a full disk: the lock holds all the same
             who = {"process": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%H:%M on %Y-%m-%d}"}

@@ -21,10 +21,11 @@ _locks: dict[Path, FileLock] = {}
 
 
 def hold(folder: Path) -> None:
-    """Lock a folder; the system takes the lock away when the process ends."""
+    """Lock a folder; the system takes the lock away when the process ends. Does nothing on a disk without locks."""
     if folder not in _locks:
         _locks[folder] = FileLock(folder / LOCK, thread_local=False)
-        _locks[folder].acquire()
+        with suppress(OSError):
+            _locks[folder].acquire()
 
 
 def release(folder: Path) -> None:

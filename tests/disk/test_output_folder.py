@@ -134,6 +134,27 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
         write(tmp_path / "file" / "out", a="1")
 
 
+@pytest.mark.parametrize("name", ["../other/a.txt", "/other/a.txt", "link/a.txt", "a.txt"])
+def test_nothing_outside_the_folder_is_touched(tmp_path: Path, name: str) -> None:
+    """Whatever the record of a folder from a stranger says, and wherever links in it lead."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    write(other, a="precious")
+    write(out, link__a="1")
+    record = json.loads((out / HIDDEN / RECORD).read_text())
+    record["files"] = {name.replace("/other", str(other)) if name[0] == "/" else name: []}
+    (out / HIDDEN / RECORD).write_text(json.dumps(record))
+    if name == "link/a.txt":
+        shutil.rmtree(out / "link")
+        (out / "link").symlink_to(other)
+    if name == "a.txt":
+        shutil.rmtree(out / HIDDEN)
+        (out / HIDDEN).symlink_to(other / HIDDEN)
+    before = census(tmp_path)
+    with pytest.raises(ArgumentError, match="holds "):
+        write(out, b="2")
+    assert census(tmp_path) == before
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_where_nothing_is_written_nothing_is_left(tmp_path: Path, there: bool) -> None:
     out = tmp_path / "deep" / "out"

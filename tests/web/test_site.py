@@ -151,11 +151,14 @@ def test_the_same_atlas_gives_the_same_bytes(site: Path, atlas: Atlas, tmp_path:
 def test_an_earlier_report_is_replaced(atlas: Atlas, tmp_path: Path) -> None:
     index = report(atlas, tmp_path)
     before = contents(tmp_path)
-    index.write_text("old", encoding="utf-8")
     (tmp_path / "CNAME").write_text("a page of mine")
     (tmp_path / "layers" / "relu1" / "notes.txt").write_text("mine")
     assert report(atlas, str(tmp_path)) == index
     assert contents(tmp_path) == before | {"CNAME": b"a page of mine", "layers/relu1/notes.txt": b"mine"}
+    index.write_text("edited", encoding="utf-8")
+    with pytest.raises(ArgumentError, match=r"holds 'index\.html', .* which was changed since; move it away"):
+        report(atlas, tmp_path)
+    assert index.read_text(encoding="utf-8") == "edited"
 
 
 def test_pages_that_an_atlas_no_longer_has_go(atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
