@@ -12,7 +12,8 @@ ConvscopeError
 └── TrainingError (RuntimeError) an exploding loss, a resume that does not fit
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -63,3 +64,13 @@ class AtlasError(ConvscopeError, RuntimeError):
 
 class TrainingError(ConvscopeError, RuntimeError):
     """Training that cannot go on: loss not finite, a resume that does not fit."""
+
+
+@contextmanager
+def resumable(how: str) -> Iterator[None]:
+    """Note on whatever ends the block early, an interrupt too, how to go on (PEP 678)."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(how)
+        raise

@@ -8,19 +8,21 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageOps, ImageStat, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, ImageOps, ImageStat, UnidentifiedImageError
 from torch import Tensor
 
 from convscope.errors import ArgumentError, PictureError
+from convscope.printable import decodable
 
 Source: TypeAlias = "Path | str | bytes | Image.Image | NDArray[Any]"
 
@@ -119,7 +121,7 @@ def separate(pictures: Any) -> list[Any]:
 
 def called(picture: Any, place: int) -> str:
     """What results call a picture: its file with its folder, or its place among those given."""
-    return "/".join(Path(picture).parts[-2:]) if isinstance(picture, str | Path) else f"picture {place}"
+    return decodable("/".join(Path(picture).parts[-2:])) if isinstance(picture, str | Path) else f"picture {place}"
 
 
 def _read(source: Source) -> Image.Image | WidePixels:
@@ -142,7 +144,8 @@ def _read(source: Source) -> Image.Image | WidePixels:
             values <<= 8
             values |= low
             return WidePixels(values)
-        return _rgb(image, bits)
+        pixels = _rgb(image, bits)
+        return pixels.copy() if pixels is source else pixels
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -255,7 +258,8 @@ def _stated_bits(image: Image.Image) -> int | None:
 def _upright(image: Image.Image) -> Image.Image:
     image.load()
     try:
-        return ImageOps.exif_transpose(image)
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image  # of an upright picture it would make a copy
     except Exception:  # broken EXIF says nothing about the pixels
         return image
 
@@ -265,10 +269,10 @@ def _rgb(image: Image.Image, bits: int | None) -> Image.Image | WidePixels:
         return image
     if image.mode.startswith("I"):
         values = np.asarray(image)
-        _require_range(values, 65535)
+        _require_range(float(values.min()), float(values.max()), 65535)
         return WidePixels(values.astype(np.uint16), bits)
     if image.mode == "F":
-        return _from_bytes(_float_to_uint8(np.asarray(image)))
+        return _from_bytes(_float_to_uint8(image))
     if image.mode in ("RGBA", "LA", "P", "PA", "RGBa", "La") or "transparency" in image.info:
         return _without_alpha(image if image.mode == "RGBA" else image.convert("RGBA"))
     return image.convert("RGB")
@@ -298,16 +302,26 @@ def _contrasting(colours: Image.Image, ground: tuple[int, ...], visible: Image.I
     return ImageStat.Stat(apart, visible).mean[0] / 255
 
 
-def _float_to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
+def _float_to_uint8(image: Image.Image) -> NDArray[np.uint8]:
     """Floats of [0, 1] or, where one is above 1, of [0, 255]."""
-    if not np.isfinite(values).all():
+    extremes = np.array([(rows.min(), rows.max()) for _, rows in _strips(image)])
+    low, high = float(extremes[:, 0].min()), float(extremes[:, 1].max())
+    if not (isfinite(low) and isfinite(high)):
         raise PictureError("pixels that are not finite")
-    _require_range(values, 255)
-    return np.rint(values * (255.0 if values.max() <= 1 else 1.0)).astype(np.uint8)
+    _require_range(low, high, 255)
+    scaled = np.empty((image.height, image.width), np.uint8)
+    for first, rows in _strips(image):
+        scaled[first : first + STRIP] = np.rint(rows * (255.0 if high <= 1 else 1.0))
+    return scaled
 
 
-def _require_range(values: NDArray[Any], limit: int) -> None:
-    low, high = float(values.min()), float(values.max())
+def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[Any]]]:
+    """A few rows at a time, each with the place of its first: the whole image as an array takes its memory thrice."""
+    for first in range(0, image.height, STRIP):
+        yield first, np.asarray(image.crop((0, first, image.width, min(first + STRIP, image.height))))
+
+
+def _require_range(low: float, high: float, limit: int) -> None:
     if low < 0 or high > limit:
         raise PictureError(f"pixels from {low:g} to {high:g}, expected 0 to {limit:g}")
 

@@ -16,10 +16,12 @@ FLOORS: dict[str, tuple[int, str]] = {  # package: (floor, its modules from left
     "declarations": (0, ""),
     "progress": (0, ""),
     "parameters": (0, ""),
+    "printable": (0, ""),
     "pictures": (1, ""),
     "device": (1, ""),
+    "failures": (1, ""),
     "user_code": (1, ""),
-    "disk": (1, "atomic output_folder scratch_dirs cache results"),
+    "disk": (1, "paths bounded_json atomic output_folder scratch_dirs cache results"),
     "data": (
         2,
         """preprocess warp encodings

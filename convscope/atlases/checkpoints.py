@@ -16,6 +16,7 @@ from torch import Tensor
 
 from convscope.atlases.channel_statistics import Tally, unkey
 from convscope.disk.atomic import put
+from convscope.disk.paths import utf8_path
 
 CHECKSUMS = "checksums"  # (n, 2) int64: picture and checksum
 
@@ -52,7 +53,7 @@ class Known:
     def read(cls, path: Path) -> "Known":
         """From a safetensors file."""
         layers: dict[str, dict[str, Tensor]] = {}
-        with safe_open(path, "pt") as file:
+        with utf8_path(path) as spelled, safe_open(spelled, "pt") as file:
             checksums = dict(file.get_tensor(CHECKSUMS).tolist())
             for key in file.keys():  # noqa: SIM118
                 layer, slash, name = key.rpartition("/")

@@ -24,7 +24,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from convscope.disk.atomic import put
+from convscope.disk.bounded_json import read_json
 from convscope.disk.output_folder import HIDDEN, Kind
+from convscope.disk.paths import utf8_path
 from convscope.errors import ArgumentError, AtlasError, LayerError, UnitError
 from convscope.models.network import Layer
 from convscope.pictures import decode
@@ -134,20 +136,21 @@ class Info:
 
     def encoded(self) -> bytes:
         """As JSON."""
-        return json.dumps(asdict(self), indent=1, default=_number, ensure_ascii=False).encode() + b"\n"
+        text = json.dumps(asdict(self), indent=1, default=_number, ensure_ascii=False) + "\n"
+        return text.encode(errors="backslashreplace")  # JSON's escape for what a network's file may be called
 
     @classmethod
     def read(cls, path: Path) -> "Info":
         """From JSON. Raises AtlasError for anything else, and for a format of another time."""
         try:
-            record = json.loads(path.read_bytes())
+            record = read_json(path)
             if record.get("format") != FORMAT:
                 raise AtlasError(f"{path} has format {record.get('format')}, this convscope reads format {FORMAT}")
             lists = {key: tuple(value) for key, value in record.items() if isinstance(value, list)}
             lists["table"] = tuple(_layer(row) for row in record["table"])
             lists["skipped"] = tuple(Skipped(**row) for row in record["skipped"])
             return cls(**{**record, **lists})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             raise AtlasError(f"{path} is no description of an atlas: {error}") from error
 
 
@@ -362,7 +365,8 @@ class _Table:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path = path
         try:
-            self.metadata = pq.read_metadata(path)
+            with utf8_path(path) as spelled:
+                self.metadata = pq.read_metadata(spelled)
         except (OSError, pa.ArrowInvalid) as error:
             raise AtlasError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
         if not self.metadata.schema.to_arrow_schema().equals(schema):
@@ -388,7 +392,7 @@ class _Table:
     @contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:
         try:
-            with pq.ParquetFile(self.path, metadata=self.metadata) as file:
+            with utf8_path(self.path) as spelled, pq.ParquetFile(spelled, metadata=self.metadata) as file:
                 yield file
         except (OSError, pa.ArrowException) as error:
             raise AtlasError(f"{self.path} cannot be read: {str(error).splitlines()[0]}") from error

@@ -28,6 +28,7 @@ from convscope.atlases.store import CHANNELS, GROUP, MANIFEST, PICTURES, TOP, In
 from convscope.data.batches import Batch, batches
 from convscope.data.picture_set import NO_CLASS, Pictures
 from convscope.disk.atomic import put
+from convscope.disk.paths import utf8_path
 from convscope.errors import DataError
 from convscope.models.network import Layer, Network
 from convscope.pictures import GREY, cut, display, encode
@@ -243,6 +244,6 @@ def _flat_ones() -> Iterator[None]:
 
 def _groups(files: Sequence[Path]) -> Iterator[pa.Table]:
     for path in files:
-        with pq.ParquetFile(path) as file:
+        with utf8_path(path) as spelled, pq.ParquetFile(spelled) as file:
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group)

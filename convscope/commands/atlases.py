@@ -1,6 +1,5 @@
 """An atlas and what is made of it: `atlas`, `report`, `view`, `figure2`, and `demo`, all of it on what is bundled."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +20,7 @@ from convscope.commands.shared import (
     load_network,
     open_pictures,
     report_skipped,
+    tell,
 )
 from convscope.errors import ArgumentError
 from convscope.progress import silenced
@@ -54,10 +54,10 @@ def atlas(
     with silenced(quiet):
         built = build(load_network(network), open_pictures(images, labels), out, layers or None, top, **settings)
     if built is None:
-        print(f"{out}: scanned part {shard}")
+        tell(f"{out}: scanned part {shard}")
         return
     report_skipped(((skip.path, skip.reason) for skip in built.info.skipped), built.info.pictures)
-    print(f"{out}: {len(built.layers)} layers over {built.info.pictures} pictures")
+    tell(f"{out}: {len(built.layers)} layers over {built.info.pictures} pictures")
 
 
 def report(
@@ -70,7 +70,7 @@ def report(
 
     with silenced(quiet):
         write(atlas, out)
-    print(f"{out / 'index.html'}: open it in a browser")
+    tell(f"{out / 'index.html'}: open it in a browser")
 
 
 def view(
@@ -93,8 +93,7 @@ def view(
     """Look around in ATLAS and put pictures under the lens of its network, in the browser, on this machine."""
     from convscope.web.serve import view as serve
 
-    announce = partial(print, flush=True)
-    serve(atlas, network, host=host, port=port, browser=not no_browser, offers=offer or (), announce=announce)
+    serve(atlas, network, host=host, port=port, browser=not no_browser, offers=offer or (), announce=tell)
 
 
 def demo(quiet: Quiet = False) -> None:
@@ -103,7 +102,7 @@ def demo(quiet: Quiet = False) -> None:
 
     with silenced(quiet):
         page = show()
-    print(f"{page}: open it in a browser")
+    tell(f"{page}: open it in a browser")
 
 
 def figure2(
@@ -136,7 +135,7 @@ def figure2(
             info.device,
         )
         write(folder, result, figure=draw(chosen))
-    print(out / "figure.png")
+    tell(out / "figure.png")
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from convscope.commands.shared import NETWORK, Command, Out, Quiet, report_skipped
+from convscope.commands.shared import NETWORK, Command, Out, Quiet, report_skipped, tell
 from convscope.experiments import TABLE
 from convscope.parameters import Field
 from convscope.progress import silenced
@@ -45,7 +45,7 @@ def command(name: str) -> Any:
         with silenced(quiet):
             done = perform(own, {key: _words(value) for key, value in values.items()}, out)
         report_skipped(done.skipped)
-        print(done.text or done.folder)
+        tell(done.text or done.folder)
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -9,7 +9,17 @@ from convscope.progress import silenced
 
 if TYPE_CHECKING:
     from convscope.models.network import Layer
-from convscope.commands.shared import NetworkName, Out, Quiet, Seed, load_network, open_pictures, report_pictures, table
+from convscope.commands.shared import (
+    NetworkName,
+    Out,
+    Quiet,
+    Seed,
+    load_network,
+    open_pictures,
+    report_pictures,
+    table,
+    tell,
+)
 
 
 def layers(network: NetworkName) -> None:
@@ -18,7 +28,7 @@ def layers(network: NetworkName) -> None:
     The field, in pixels: its size, the jump from one unit to the next, and where the first one starts.
     """
     header = ("layer", "kind", "channels", "height", "width", "parameters", "field", "jump", "start")
-    print(table([header, *map(_cells, load_network(network).layers())]))
+    tell(table([header, *map(_cells, load_network(network).layers())]))
 
 
 def overlap(
@@ -54,7 +64,7 @@ def overlap(
         write(folder, result, figure=draw(ours, theirs, pairs), tables={"overlap.csv": rows})
     for pictures in (ours, theirs):
         report_pictures(pictures)
-    print(f"{out / 'overlap.csv'}: {len({p.a for p in pairs})} of {len(ours)} pictures are in {theirs.name}")
+    tell(f"{out / 'overlap.csv'}: {len({p.a for p in pairs})} of {len(ours)} pictures are in {theirs.name}")
 
 
 def schematics(
@@ -83,7 +93,7 @@ def schematics(
         files = [file.name for drawing in drawings for file in drawing.write(staged)]
         folder.publish(staged, last=files[-1])
     for name in files:
-        print(out / name)
+        tell(out / name)
 
 
 def _cells(layer: "Layer") -> tuple[str, ...]:

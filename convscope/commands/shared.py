@@ -6,13 +6,14 @@ Heavy imports wait until a command needs them, so that `convscope --help` answer
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand
 
 from convscope.errors import ArgumentError
 from convscope.parameters import EXCLUDE, LABELS, SHARED, SOURCES
+from convscope.printable import printable
 
 if TYPE_CHECKING:
     from convscope.data.picture_set import Pictures
@@ -78,8 +79,19 @@ def open_pictures(images: str, labels: str | None = None) -> "Pictures":
 
 
 def say(line: str) -> None:
-    """One line on standard error."""
-    print(" ".join(line.split()), file=sys.stderr)
+    """Print one line on standard error."""
+    _write(printable(" ".join(line.split())), sys.stderr)
+
+
+def tell(text: object) -> None:
+    """Print a result on standard output; it may have several lines."""
+    _write(printable(str(text), lines=True), sys.stdout)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Print text; what the stream's encoding lacks is spelled as Python escapes."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def report_skipped(skipped: Iterable[tuple[str, str]], of: int | None = None) -> None:

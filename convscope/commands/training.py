@@ -24,6 +24,7 @@ from convscope.commands.shared import (
     open_pictures,
     report_skipped,
     table,
+    tell,
 )
 from convscope.errors import ArgumentError
 
@@ -103,7 +104,7 @@ def train(
         network = load(decode)
         chosen = layers or network.rectified(maps=False)
         decoded = train_decoders(network, chosen, open_pictures(images, labels), out, **settings)
-        print(decoded.output / "decoders.safetensors")
+        tell(decoded.output / "decoders.safetensors")
         return
     done = run(
         open_pictures(images, labels),
@@ -117,7 +118,7 @@ def train(
         **settings,
     )
     report_skipped(done.skipped.items())
-    print(done.output / "network.safetensors")
+    tell(done.output / "network.safetensors")
 
 
 def evaluate(
@@ -179,7 +180,7 @@ def evaluate(
         )
         write(folder, told)
     report_skipped(found.skipped.items(), len(found.labels) + len(found.skipped))
-    print(_errors(rows))
+    tell(_errors(rows))
 
 
 def _numbers(name: str, text: str) -> tuple[int, ...]:

@@ -31,13 +31,13 @@ from torch import Tensor
 from convscope.data import tables
 from convscope.data.drawn.canvas import SIDE
 from convscope.data.drawn.scenes import COLOURS, NAMES, draw, named_colours
-from convscope.data.encodings import printable
 from convscope.data.folders import listed
 from convscope.data.picture_names import PictureNames
 from convscope.data.picture_set import NO_CLASS, Pictures
 from convscope.data.preprocess import Preprocess, lattice
 from convscope.data.sources import images
 from convscope.errors import ArgumentError, DataError
+from convscope.printable import decodable
 
 DRAWN = 480  # pictures, unless said otherwise: some ten of each texture
 CATEGORIES = ("color", "texture", "material", "part", "object", "scene")  # Broden's, in its order; others come after
@@ -317,7 +317,7 @@ def _mask(folder: Path, picture: str, name: str) -> Mask:
 
 def _pictures(folder: Path, paths: list[str]) -> Pictures:
     name = folder.name if folder.name != "images" else folder.parent.name
-    return Pictures(name, [folder / path for path in paths], paths=[printable(path) for path in paths])
+    return Pictures(name, [folder / path for path in paths], paths=[decodable(path) for path in paths])
 
 
 def _opened(file: Path) -> NDArray[np.uint8]:

@@ -59,8 +59,3 @@ def _line(line: bytes) -> str:
 def file_name(name: str) -> str:
     """Return a name from the file system as a list would spell it: bytes that are not UTF-8 read as cp1252."""
     return name if name.isascii() else western(os.fsencode(name))
-
-
-def printable(name: str) -> str:
-    """Return a name from the file system as text for any file format: bytes that are not UTF-8 as question marks."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from unicodedata import normalize
 
-from convscope.data.encodings import file_name, printable
+from convscope.data.encodings import file_name
 from convscope.data.picture_set import Pictures
+from convscope.printable import decodable
 
 
 class PictureNames:
@@ -51,7 +52,7 @@ class PictureNames:
             return
         full = os.path.abspath(file).replace(os.sep, "/")  # noqa: PTH100 - a Path each is slow for a million
         below = "/".join(full.split("/")[-1 - inner.count("/") :])
-        if printable(below) == inner:
+        if decodable(below) == inner:
             self._roots.add(full[: -len(below) - 1])
             yield file_name(below)
         else:

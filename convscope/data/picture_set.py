@@ -31,6 +31,7 @@ from convscope.data.dataset_items import (
 )
 from convscope.errors import ArgumentError, DataError, PictureError
 from convscope.pictures import WidePixels, bundled, read_pixels, window
+from convscope.printable import decodable
 
 NO_CLASS = -1  # the label of a picture that lies beside the class folders
 MEASURED = 32  # pictures of a source tell how many of 16 bits all of them use
@@ -63,9 +64,9 @@ class Pictures:
         by_table: bool = False,
         depth: "_Depth | None" = None,
     ) -> None:
-        self.name, self._items, self.skip_bad, self.empty = name, items, skip_bad, tuple(empty)
+        self.name, self._items, self.skip_bad, self.empty = decodable(name), items, skip_bad, tuple(empty)
         self.paths = list(paths) if paths is not None else [f"{name}[{i}]" for i in range(len(items))]
-        self.classes = tuple(classes) if classes is not None else None
+        self.classes = tuple(map(decodable, classes)) if classes is not None else None
         self.truth, self.joint, self.alphabetical, self.by_table = truth, joint, alphabetical, by_table
         self.skipped: dict[int, str] = {}
         self._labels = list(labels) if labels is not None else None

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from convscope.data import standard_datasets
 from convscope.data.dataset_items import PICTURE_KEYS
-from convscope.data.encodings import printable
 from convscope.data.folders import listed
 from convscope.data.labels import labelled_by, not_classes
 from convscope.data.picture_set import NO_CLASS, Pictures
 from convscope.errors import ArgumentError, DataError, PictureError
 from convscope.pictures import GALLERY, bundled
+from convscope.printable import decodable
 
 BUNDLED = ("gallery", "digits")
 
@@ -109,7 +109,7 @@ def _path(path: Path, skip_bad: bool) -> Pictures:
     if path.is_dir():
         return _folder(path, path.resolve().name, skip_bad)
     if path.is_file():
-        return Pictures(path.name, [path], paths=[printable(path.name)], skip_bad=skip_bad)
+        return Pictures(path.name, [path], paths=[decodable(path.name)], skip_bad=skip_bad)
     raise DataError(
         f"images is {str(path)!r}: no such folder or file; "
         'expected one, "gallery", "digits", "torchvision:NAME@ROOT" or "hf:NAME@SPLIT"'
@@ -131,11 +131,11 @@ def _folder(root: Path, name: str, skip_bad: bool) -> Pictures:
     return Pictures(
         name,
         [found.broken.get(path) or root / path for path in found.paths],
-        paths=[printable(path) for path in found.paths],
+        paths=[decodable(path) for path in found.paths],
         labels=numbers if number else None,
-        classes=[printable(folder) for folder in number] if number else None,
+        classes=list(number) if number else None,
         skip_bad=skip_bad,
-        empty=[printable(folder) for folder in found.empty] if number else (),
+        empty=[decodable(folder) for folder in found.empty] if number else (),
         alphabetical=bool(number),
     )
 
@@ -167,7 +167,7 @@ def _dataset(source: Any, name: str, skip_bad: bool) -> Pictures:
     return Pictures(
         name,
         source if files is None else files,
-        paths=None if files is None else [printable(os.path.relpath(file, source.root)) for file in files],
+        paths=None if files is None else [decodable(os.path.relpath(file, source.root)) for file in files],
         labels=_labels(source),
         classes=_classes(source),
         truth=getattr(source, "truth", None),

@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import re
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
@@ -23,8 +24,11 @@ from zlib import error as ZlibError
 import numpy as np
 
 from convscope.disk.atomic import put
+from convscope.disk.bounded_json import read_json
 from convscope.disk.output_folder import Kind, OutputFolder, output_folder
+from convscope.disk.paths import leads_out
 from convscope.errors import DataError
+from convscope.printable import decodable
 
 FILES = ("result.json", "figure.png", "arrays.npz")
 UNRECORDED = {  # experiment: its files beside result.json, where they are others than for most
@@ -149,21 +153,26 @@ def read(folder: str | Path) -> Result:
     """The result a folder holds. Raises DataError when it holds none, or not in this schema."""
     file = Path(folder) / "result.json"
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = read_json(file)
     except (OSError, ValueError) as error:
         raise DataError(f"{folder} holds no readable result.json: expected the folder of an experiment") from error
     check(record, file)
     return Result(**record)
 
 
-def collected(folder: str | Path) -> Iterator[tuple[Path, Result]]:
+def collected(folder: str | Path, within: Path | None = None) -> Iterator[tuple[Path, Result]]:
     """Every result folder in and below `folder`, itself included, in the order of their names, "9" before "10".
 
     What cannot be read as a result is left out, and so is what lies in folders with a leading dot (being written).
+    With `within`, results of which a file is a link out of that folder are left out with a warning.
     """
     root = Path(folder)
     found = [file.parent.relative_to(root) for file in root.rglob(FILES[0])]
     for place in sorted((path for path in found if not any(part[0] == "." for part in path.parts)), key=_natural):
+        links = [name for name in FILES if within is not None and leads_out(within, root / place / name)]
+        if links:
+            warnings.warn(f"{root / place / links[0]} is a link out of {within}: the result is left out", stacklevel=2)
+            continue
         try:
             yield root / place, read(root / place)
         except DataError:
@@ -178,10 +187,10 @@ def _natural(path: Path) -> list[list[tuple[bool, int, str]]]:
     ]
 
 
-def read_arrays(file: str | Path, names: Collection[str] | None = None) -> dict[str, Any]:
+def read_arrays(file: str | Path, names: Collection[str] | None = None, limit: int | None = None) -> dict[str, Any]:
     """The numpy arrays of an .npy or .npz file, or of a result folder, by name; with `names`, of those what is there.
 
-    Raises DataError where there are no arrays.
+    Raises DataError where there are no arrays, and where one has more bytes than `limit`.
     """
     file = Path(file)
     try:
@@ -189,7 +198,11 @@ def read_arrays(file: str | Path, names: Collection[str] | None = None) -> dict[
             loaded = np.load(stream, allow_pickle=False)
             if not hasattr(loaded, "files"):
                 return {file.stem: loaded}
-            return {key: loaded[key] for key in loaded if names is None or key in names}
+            wanted = [key for key in loaded if names is None or key in names]
+            for key in wanted:
+                if limit is not None and loaded.zip.getinfo(f"{key}.npy").file_size > limit:
+                    raise DataError(f"{file}: the array {key!r} is larger than {limit >> 20} MiB")
+            return {key: loaded[key] for key in wanted}
     except (OSError, ValueError, EOFError, BadZipFile, ZlibError) as error:
         raise DataError(f"{file} holds no arrays: expected .npy, .npz or the folder of an experiment") from error
 
@@ -213,13 +226,13 @@ def check(record: object, origin: object = "result.json") -> None:
 
 
 def _plain(value: Any) -> Any:
-    """`value` in JSON's own types: array scalars as numbers, tuples as lists, not-finite numbers as null."""
+    """`value` in JSON's own types: array scalars as numbers, tuples as lists, numbers that are not finite as null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {decodable(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
     if isinstance(value, float):
         return value if isfinite(value) else None
-    return value if isinstance(value, str | int | bool | None) else str(value)
+    return value if isinstance(value, int | bool | None) else decodable(str(value))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convscope.errors import ArgumentError
+from convscope.printable import printable
 
 Pixels = NDArray[np.uint8]
 
@@ -72,7 +73,7 @@ def place(figure: Figure, pixels: Pixels, left: float, top: float, title: str = 
     axes.imshow(pixels, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     if title:
-        axes.set_title(title, color=FAINT, fontsize=size, pad=4)
+        entitle(axes, title, size, pad=4)
     return axes
 
 
@@ -83,14 +84,20 @@ def chart(figure: Figure, left: float, top: float, width: float, height: float, 
     axes.tick_params(colors=FAINT, labelsize=7, length=2)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.set_title(title, color=FAINT, fontsize=9, pad=6)
+    entitle(axes, title, 9, pad=6)
     return axes
+
+
+def entitle(axes: Axes, title: str, size: float, pad: float) -> None:
+    """Set the title of axes. It may name files and classes, so dollar signs are no formulas (as in `heading`)."""
+    axes.set_title(printable(title, lines=True), color=FAINT, fontsize=size, pad=pad, parse_math=False)
 
 
 def heading(figure: Figure, text: str, left: float, top: float, size: float = 13, colour: str = TEXT) -> None:
     """A line of text whose baseline is `top` pixels below the figure's upper edge."""
     width, height = figure.get_size_inches() * DPI
-    figure.text(left / width, 1 - top / height, text, color=colour, fontsize=size)
+    words = printable(text, lines=True)
+    figure.text(left / width, 1 - top / height, words, color=colour, fontsize=size, parse_math=False)
 
 
 def cut(pixels: NDArray[Any], box: Sequence[int], fill: float = 128) -> NDArray[Any]:

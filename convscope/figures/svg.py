@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convscope.pictures import encode
+from convscope.printable import printable
 
 Point = tuple[float, float]
 
@@ -82,7 +83,8 @@ class Sheet:
         head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" font-family="{FONT}" role="img">'
         body = "\n".join(self.elements)
         sheet = f'<rect width="100%" height="100%" rx="10" fill="{SHEET}"/>'
-        return f"{head}\n<title>{escape(self.title)}</title><defs>{MARKERS}</defs>\n{sheet}\n{body}\n</svg>\n"
+        drawn = f"{head}\n<title>{escape(self.title)}</title><defs>{MARKERS}</defs>\n{sheet}\n{body}\n</svg>\n"
+        return printable(drawn, lines=True)  # XML has no control characters
 
 
 def _spell(value: object) -> str:

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from convscope.disk.atomic import put
+from convscope.disk.paths import utf8_path
 from convscope.errors import WeightsError
 
 HEADER = "convscope"
@@ -39,7 +40,7 @@ def stored(path: str | Path, what: str) -> tuple[dict[str, Any], dict[str, Tenso
     Raises WeightsError, which names `what` was looked for.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with utf8_path(path) as spelled, safe_open(spelled, "pt") as file:
             header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:

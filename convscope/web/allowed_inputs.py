@@ -15,6 +15,7 @@ from convscope.data.sources import BUNDLED, bundled_spelling
 from convscope.errors import ArgumentError
 from convscope.models.snapshots import has_snapshots
 from convscope.parameters import Field
+from convscope.printable import decodable
 
 
 def offers(given: Sequence[str], network: str | None = None) -> dict[str, str]:
@@ -37,7 +38,7 @@ def _name(spelled: str, taken: Mapping[str, str]) -> str:
     """The last part of a path; all of it where another is called so."""
     last = spelled.partition("@")[0] if ":" in spelled else Path(spelled).resolve().name
     name = last if last and last not in (*taken, *BUNDLED) else spelled
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return decodable(name)
 
 
 def holds_training(spelled: str) -> bool:

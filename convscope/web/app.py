@@ -13,13 +13,15 @@ from importlib.resources import files
 from pathlib import Path
 from threading import Thread
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
 from convscope.atlases.store import MANIFEST, Atlas
 from convscope.disk.scratch_dirs import clear, release
 from convscope.errors import ArgumentError, AtlasError, ConvscopeError
+from convscope.failures import FULL, one_line
 from convscope.models.network import Network
 from convscope.web.byte_cache import Shelf
 from convscope.web.contexts.atlas import Trouble
@@ -72,8 +74,9 @@ def app(
     made.include_router(atlas_routes.router(survey, urls, shelf, not desk.reason))
     made.include_router(picture_routes.router(survey, urls, slides, lens, "" if network else reason, not desk.reason))
     made.include_router(experiment_routes.router(survey, urls, desk, jobs))
-    _explain(made, survey, urls)
-    made.add_middleware(Guard, hosts=hosts, token=token)
+    trouble = partial(_trouble, survey, urls)
+    _explain(made, trouble)
+    made.add_middleware(Guard, hosts=hosts, token=token, page=trouble)
     return made
 
 
@@ -114,27 +117,30 @@ def _stamp(atlas: Atlas) -> str:
     return digest.hexdigest()[:8]
 
 
-def _explain(made: FastAPI, survey: Survey, urls: Urls) -> None:
-    """Every mistake and failure is a page with one clear line; the server lives on."""
+def _trouble(survey: Survey, urls: Urls, status: int, line: str) -> Response:
+    """A page that says in one line what could not be shown."""
+    return atlas_routes.html(Trouble(survey.info.network, status, line), urls, status)
 
-    def trouble(status: int, line: str) -> Response:
-        return atlas_routes.html(Trouble(survey.info.network, status, line), urls, status)
+
+def _explain(made: FastAPI, trouble: Callable[[int, str], Response]) -> None:
+    """Make every mistake a page with one clear line; `Guard` does so for failures that nobody foresaw."""
 
     @made.exception_handler(ConvscopeError)
-    def expected(_: Request, error: ConvscopeError) -> Response:
+    async def expected(_: Request, error: ConvscopeError) -> Response:
         return trouble(next(status for kind, status in STATUS if isinstance(error, kind)), str(error))
 
+    @made.exception_handler(OSError)
+    async def failing(_: Request, error: OSError) -> Response:
+        return trouble(507 if error.errno in FULL else 500, one_line(error))
+
     @made.exception_handler(RequestValidationError)
-    def unreadable(request: Request, error: RequestValidationError) -> Response:
+    async def unreadable(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         status = 404 if request.method == "GET" else 422
         return trouble(status, f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}")
 
-    @made.exception_handler(404)
     @made.exception_handler(HTTPException)
-    def missing(_: Request, error: HTTPException) -> Response:
-        return trouble(error.status_code, str(error.detail))
-
-    @made.exception_handler(Exception)
-    def unexpected(_: Request, error: Exception) -> Response:
-        return trouble(500, f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'}")
+    async def refused(_: Request, error: HTTPException) -> Response:
+        answer = trouble(error.status_code, str(error.detail))
+        answer.headers.update(error.headers or {})  # such as Allow
+        return answer

@@ -14,10 +14,11 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from convscope.disk.atomic import put
 from convscope.disk.scratch_dirs import hold
 from convscope.errors import ArgumentError, ConvscopeError
 from convscope.parameters import Field, File, Images, Picture, Pictures
@@ -27,11 +28,13 @@ from convscope.web.allowed_inputs import choices, offers
 from convscope.web.contexts.experiments import Choice, Control, Form
 from convscope.web.pages.atlas import Survey
 from convscope.web.results_index import FOLDER
+from convscope.web.security import LIMIT
 from convscope.web.viewed_pictures import Slides
 
 SAMPLES = 12  # pictures of the atlas that a form offers at once
 LONGEST = 2000  # letters of one answer
 RESULTS = "results"  # in the folder of what was brought: results that came of it
+UPLOADS = 32  # files that come with a form, at most
 FILE = 4 * 2**20  # bytes of a file that is brought
 PLAIN = ("text", "integer", "number")
 SPELLINGS = {kind.__metadata__[-1] for kind in (Picture, Pictures, Images, File)}  # how a command spells these
@@ -58,14 +61,15 @@ class Desk:
         self.samples = tuple(str(images[place]) for place in np.unique(spread.round().astype(int)))
         self._files: dict[str, tuple[Path, str]] = {}
 
-    def bring(self, data: bytes, name: str) -> str:
+    def bring(self, content: BinaryIO, name: str) -> str:
         """Keep a file; returns its key. Raises ArgumentError for one that is too large."""
+        data = content.read(FILE + 1)
         if len(data) > FILE:
             raise ArgumentError("file", name, f"expected at most {FILE >> 20} MiB")
         key = f"f{secrets.token_hex(8)}"
         shown = re.sub(r"[^\w. -]", "", name)[-80:].strip() or "file"
         path = self.hold() / f"{key}{Path(shown).suffix}"
-        path.write_bytes(data)
+        put(path, data)
         self._files[key] = path, shown
         return key
 
@@ -211,6 +215,7 @@ def form(chosen: Experiment, given: Given, desk: Desk, errors: Mapping[str, str]
         command=command(chosen, given, desk),
         open=not desk.reason,
         reason=desk.reason,
+        most=(UPLOADS, LIMIT),
         apart=tuple(f"--{field.name.replace('_', '-')}" for field in chosen.fields if not _offerable(field)),
     )
 

@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from convscope.disk.paths import leads_out
 from convscope.disk.results import FILES, Result, Row, collected, read_arrays
 from convscope.errors import ConvscopeError
 from convscope.experiments import TABLE
 from convscope.parameters import Field
+from convscope.printable import decodable
 from convscope.probe.trace.address import parse
 from convscope.runner import experiment
 from convscope.web.contexts.experiments import Finding, Mention, Table, Trial, Value
@@ -34,6 +36,7 @@ CELLS = 6  # of a row on a feature map's page
 NAMES = ("unit", "target", "layer", "channel")  # columns that say which map a row is about
 CONCEPTS = ("concept", "label")  # columns of such a row that say what the map detects: the first that there is
 SHOWN_ROWS = "shown"  # an array (rows, height, width, 3) uint8: a picture of every row
+ARRAY = 512 * 2**20  # bytes of an array that pages look into, at most
 SEVERAL = 3  # values of one setting in a line
 AGAIN = 1.0  # seconds until the folders are looked at anew
 
@@ -53,7 +56,8 @@ class Contents:
 class Notebook:
     """Results in the folder `kept`, and in `passing`, which goes when the server ends.
 
-    The folders are looked at anew after `again` seconds.
+    Links out of an atlas, which may be somebody else's, are not followed: results with such files are left out. The
+    folders are looked at anew after `again` seconds.
     """
 
     def __init__(self, kept: Path, passing: Path | None = None, again: float = AGAIN) -> None:
@@ -83,12 +87,10 @@ class Notebook:
     def _read(self) -> Contents:
         findings, folders, mentions = [], {}, dict[tuple[str, int], list[Mention]]()
         for kept, place in self._places.items():
-            for folder, result in collected(place):
+            for folder, result in collected(place, place.parent):
                 if result.experiment not in TABLE:
                     continue
-                name = (
-                    folder.relative_to(place).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-                )
+                name = decodable(folder.relative_to(place).as_posix())
                 found = finding(name if kept else UNSAVED + name, folder, result)
                 findings.append(found)
                 folders[found.key] = folder
@@ -103,6 +105,14 @@ class Notebook:
     def about(self, layer: str, channel: int) -> tuple[Mention, ...]:
         """The results with rows about a feature map."""
         return tuple(self.contents().mentions.get((layer, channel), ()))
+
+    def file(self, key: str, name: str) -> Path | None:
+        """A file of a result; None where there is none, or by now a link to elsewhere."""
+        folder = self.contents().folders.get(key)
+        place = next((place for place in self._places.values() if folder and folder.is_relative_to(place)), None)
+        if folder is None or place is None or name not in FILES or leads_out(place.parent, folder / name):
+            return None
+        return folder / name if (folder / name).is_file() else None
 
     def picture(self, key: str, row: int) -> bytes | None:
         """The picture of a row as a PNG; None where there is none."""
@@ -161,7 +171,7 @@ def _map(row: Row) -> tuple[str, int] | None:
 def _shown(folder: Path) -> Any:
     """The pictures of a result's rows, if it has them."""
     with suppress(ConvscopeError):
-        found = read_arrays(folder, [SHOWN_ROWS]).get(SHOWN_ROWS)
+        found = read_arrays(folder, [SHOWN_ROWS], ARRAY).get(SHOWN_ROWS)
         if found is not None and found.ndim == 4 and found.shape[3] == 3 and found.dtype == np.uint8 and found.size:
             return found
     return None

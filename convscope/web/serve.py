@@ -6,6 +6,7 @@ Knows sockets and the command's mistakes; what is served is `app.py`'s.
 """
 
 import errno
+import logging
 import secrets
 import socket
 import webbrowser
@@ -25,6 +26,7 @@ from convscope.web.app import app
 from convscope.web.security import LOOPBACK
 
 PORT = 8128
+LOCAL = {"0.0.0.0": LOOPBACK[0], "::": LOOPBACK[2]}  # what can be opened where all addresses are listened on
 GRACE = 2  # seconds that open connections get at the end
 REFUSED = {
     errno.EADDRINUSE: "in use; give another with --port, or 0 for any that is free",
@@ -59,13 +61,16 @@ def view(
         made = app(opened, found, reason=reason, hosts=_names(host), token=token, offers=offers)
         if found is None:
             announce(reason)
-        address = _address(host, listener.getsockname()[1], token)
-        announce(f"{address}  (Ctrl-C ends it)")
+        port = listener.getsockname()[1]
+        address = _address(LOCAL.get(host.strip("[]"), host), port, token)
+        others = f"{_address(reachable_address(), port, token)} from other machines; " if _names(host) is None else ""
+        announce(f"{address}  ({others}Ctrl-C ends it)")
         if browser:
             webbrowser.open(address)  # its request waits in the socket until the server takes it
         config = uvicorn.Config(
             made, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE
         )
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every broken form
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
         announce("ended")
@@ -133,7 +138,15 @@ def _private(host: str) -> bool:
 def _names(host: str) -> set[str] | None:
     """What readers may call the server; any name where it listens on all addresses: there the token protects."""
     bare = host.strip("[]").lower()
-    return None if bare in ("0.0.0.0", "::") else {*LOOPBACK, bare}
+    return None if bare in LOCAL else {*LOOPBACK, bare}
+
+
+def reachable_address() -> str:
+    """Return the address by which other machines most likely know this one. Nothing is sent to find it out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect(("192.0.2.1", 9))  # kept for documentation (RFC 5737): it chooses the way, and goes nowhere
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
 
 
 def _address(host: str, port: int, token: str | None) -> str:

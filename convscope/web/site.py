@@ -100,7 +100,8 @@ def _write_experiments(folder: Path, survey: Survey) -> None:
     contents = notebook.contents()
     for found in contents.findings:
         for name, _ in found.files:
-            _write(folder, Urls().result(found.key, name), (contents.folders[found.key] / name).read_bytes())
+            if file := notebook.file(found.key, name):
+                _write(folder, Urls().result(found.key, name), file.read_bytes())
     for (layer, _), mentions in contents.mentions.items():
         for mention in mentions if layer in survey.layers else ():
             row = mention.picture

@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from PIL import Image
 from torch import Tensor
 
 from convscope.atlases.store import Atlas
+from convscope.disk.atomic import put
 from convscope.disk.scratch_dirs import clear, hold, release
 from convscope.errors import ArgumentError, PictureError
 from convscope.models.network import Network
@@ -70,7 +72,7 @@ class Slides:
     def __init__(self, atlas: Atlas, network: Network, folder: Path | None = None) -> None:
         self.atlas, self.network, self._folder = atlas, network, folder or passing_folder()
         self._brought: OrderedDict[str, tuple[Path, str]] = OrderedDict()
-        self._lock = Lock()
+        self._lock, self._decoding = Lock(), Lock()
         self._prepared = lru_cache(KEPT)(self._prepare)
 
     def __enter__(self) -> "Slides":
@@ -89,15 +91,20 @@ class Slides:
         with self._lock:
             return tuple((key, name) for key, (_, name) in reversed(self._brought.items()))
 
-    def bring(self, data: bytes, name: str) -> str:
-        """Keep a picture; returns its key. Raises PictureError for what is none, and for one that is too large."""
-        suffix = _checked(data)
-        load_picture(data, name="the picture")
+    def bring(self, content: BinaryIO, name: str) -> str:
+        """Keep a picture; returns its key. Raises PictureError for what is none, and for one that is too large.
+
+        One picture at a time is read and decoded, so that several do not fill the memory; the others wait.
+        """
         key = f"u{secrets.token_hex(8)}"
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        hold(self._folder)
-        file = self._folder / f"{key}.{suffix}"
-        file.write_bytes(data)
+        with self._decoding:
+            data = content.read()
+            suffix = _checked(data)
+            load_picture(data, name="the picture")
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            hold(self._folder)
+            file = self._folder / f"{key}.{suffix}"
+            put(file, data)
         shown = "".join(letter for letter in name if letter.isprintable())[-NAME:] or "your picture"
         with self._lock:
             self._brought[key] = (file, shown)
@@ -120,8 +127,8 @@ class Slides:
         transform = self.network.transform
         if key.startswith("u"):
             file, name = self._brought[key]
-            with _noted() as notes:
-                inputs = self.network.inputs(load_picture(file.read_bytes(), name=name))
+            with self._decoding, _noted() as notes:
+                inputs = self.network.inputs(file.read_bytes())
             return Slide(key, name, None, inputs, transform.picture(inputs[0].float()), tuple(notes), file)
         picture = self.atlas.picture(int(key))
         pixels, (_, height, width) = picture.thumbnail, self.network.input_size
@@ -140,14 +147,16 @@ def _checked(data: bytes) -> str:
     """The file type of a picture small enough and in one of our formats, known from its header."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow's own, larger bound
+            warnings.simplefilter("ignore")  # of the same bound
             with Image.open(io.BytesIO(data), formats=[kind for kind in FORMATS if kind != "MPO"]) as image:
                 kind, size = image.format, image.width * image.height
+    except Image.DecompressionBombError as error:  # of Pillow's own, larger bound
+        raise PictureError(f"the picture: too many pixels, more than {PIXELS:,}") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on broken files
         known = "JPEG, PNG, WebP, GIF, BMP or TIFF"
         raise PictureError(f"the picture: {len(data)} bytes that are no {known}") from error
     if size > PIXELS:
-        raise PictureError(f"the picture: {size:,} pixels; at most {PIXELS:,}")
+        raise PictureError(f"the picture: too many pixels, {size:,}; at most {PIXELS:,}")
     return FORMATS[str(kind)]
 
 

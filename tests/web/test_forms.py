@@ -151,7 +151,10 @@ def test_mistakes_are_said_beside_their_control(desk: Desk, given: dict[str, lis
 
 def test_brought_pictures_and_files_are_known_by_their_keys(desk: Desk) -> None:
     assert desk.slides is not None
-    key, file = desk.slides.bring(png(), "mine.png"), desk.bring(b"a,b\n", "../etc/bo xes<>.csv")
+    key, file = (
+        desk.slides.bring(io.BytesIO(png()), "mine.png"),
+        desk.bring(io.BytesIO(b"a,b\n"), "../etc/bo xes<>.csv"),
+    )
     values, errors = answers(ASK, {"pictures": [key], "boxes": [file]}, desk)
     assert not errors
     [picture] = values["pictures"]
@@ -165,7 +168,7 @@ def test_brought_pictures_and_files_are_known_by_their_keys(desk: Desk) -> None:
     assert [(choice.label, choice.chosen) for choice in found["boxes"].choices] == [("..etcbo xes.csv", True)]
     assert key in {choice.value for choice in found["other"].choices}
     with pytest.raises(Exception, match="at most 4 MiB"):
-        desk.bring(bytes(FILE + 1), "large")
+        desk.bring(io.BytesIO(bytes(FILE + 1)), "large")
 
 
 def test_only_a_network_that_can_be_opened_again_runs(atlas: Atlas, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_thumbnail_of_another_size_is_enlarged_and_says_so(atlas: Atlas) -> No
 def test_a_brought_picture_goes_through_the_transform_and_is_forgotten(atlas: Atlas) -> None:
     net, data = network(), encoded()
     with Slides(atlas, net) as slides:
-        key = slides.bring(data, "../../etc/\x1b[31mdog.png")
+        key = slides.bring(io.BytesIO(data), "../../etc/\x1b[31mdog.png")
         slide = slides[key]
         assert slide.name == "../../etc/[31mdog.png"  # shown only
         assert slide.file is not None
@@ -58,7 +58,7 @@ def test_a_brought_picture_goes_through_the_transform_and_is_forgotten(atlas: At
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_common_formats_are_read(atlas: Atlas, kind: str) -> None:
     with Slides(atlas, network()) as slides:
-        assert slides[slides.bring(encoded(kind=kind), "a")].shown.shape == (24, 24, 3)
+        assert slides[slides.bring(io.BytesIO(encoded(kind=kind)), "a")].shown.shape == (24, 24, 3)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_common_formats_are_read(atlas: Atlas, kind: str) -> None:
 def test_what_is_no_picture_is_refused_in_one_line_and_not_kept(atlas: Atlas, data: bytes) -> None:
     with Slides(atlas, network()) as slides:
         with pytest.raises(PictureError, match=r"^the picture: [^\n]+$"):
-            slides.bring(data, "a")
+            slides.bring(io.BytesIO(data), "a")
         assert not slides.brought
         assert not [*slides._folder.glob("*")]
 
@@ -84,14 +84,14 @@ def test_what_is_no_picture_is_refused_in_one_line_and_not_kept(atlas: Atlas, da
 def test_pixels_are_bounded_before_they_are_decoded(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(viewed_pictures, "PIXELS", 100)
     monkeypatch.setattr(viewed_pictures, "load_picture", None)
-    with Slides(atlas, network()) as slides, pytest.raises(PictureError, match=r"1,200 pixels; at most 100"):
-        slides.bring(encoded(), "a")
+    with Slides(atlas, network()) as slides, pytest.raises(PictureError, match=r"too many pixels, 1,200; at most 100"):
+        slides.bring(io.BytesIO(encoded()), "a")
 
 
 def test_only_so_many_are_kept(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(viewed_pictures, "KEPT", 2)
     with Slides(atlas, network()) as slides:
-        keys = [slides.bring(encoded(), str(number)) for number in range(3)]
+        keys = [slides.bring(io.BytesIO(encoded()), str(number)) for number in range(3)]
         assert [name for _, name in slides.brought] == ["2", "1"]
         assert len([*slides._folder.glob("*")]) == 2
         with pytest.raises(ArgumentError, match="no longer here"):
@@ -101,7 +101,7 @@ def test_only_so_many_are_kept(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.filterwarnings("error")
 def test_what_there_is_to_say_of_a_picture_becomes_a_note(atlas: Atlas) -> None:
     with Slides(atlas, network()) as slides:
-        slide = slides[slides.bring(encoded((1000, 20)), "a")]
+        slide = slides[slides.bring(io.BytesIO(encoded((1000, 20))), "a")]
         assert slide.notes == ("A picture of 1000 x 20: its centre crop drops more than 90 %.",)
 
 

@@ -171,6 +171,7 @@ class Form:
     open: bool
     reason: str  # why it cannot be run here
     apart: tuple[str, ...] = ()  # options that only the command has
+    most: tuple[int, int] = (0, 0)  # files, and bytes, that may come with it
 
     @property
     def changed(self) -> bool:

@@ -18,8 +18,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from convscope.atlases.store import Atlas, Channel, Entry, Info, tile_size
+from convscope.atlases.store import MANIFEST, TABLES, Atlas, Channel, Entry, Info, tile_size
+from convscope.disk.paths import leads_out
+from convscope.errors import AtlasError
 from convscope.models.network import Layer
+from convscope.printable import printable
 from convscope.web.contexts.atlas import (
     Excerpt,
     FeatureMap,
@@ -134,7 +137,15 @@ class Survey:
 
     @classmethod
     def of(cls, atlas: Atlas, notebook: Notebook | None = None) -> "Survey":
-        """Read every layer's statistics, and no tile; the experiments as they are now, or what `notebook` holds."""
+        """Read every layer's statistics, and no tile; the experiments as they are now, or what `notebook` holds.
+
+        Raises AtlasError where a file of the atlas is a link out of its folder: it may be somebody else's.
+        """
+        for file in (MANIFEST, *TABLES):
+            if leads_out(atlas.path, atlas.path / file):
+                raise AtlasError(
+                    f"{atlas.path / file} is a link out of the atlas, which is not followed; copy the file"
+                )
         layers = {name: _survey(atlas, name) for name in atlas.layers}
         first = next(atlas.pictures, None)
         notebook = notebook or Notebook(atlas.path / FOLDER, again=math.inf)
@@ -364,6 +375,7 @@ def _environment() -> Environment:
         loader=PackageLoader("convscope.web"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -372,6 +384,11 @@ def _environment() -> Environment:
     environment.globals |= {"version": version("convscope"), "policy": POLICY, "tiers": TIERS}
     environment.globals |= {"shot": shot, "sheet_shot": sheet_shot, "sheet_items": sheet_items}
     return environment
+
+
+def _visible(value: object) -> object:
+    """A value of a page, its text without characters that act instead of being seen."""
+    return printable(value, lines=True) if type(value) is str else value
 
 
 def field(layer: Layer) -> tuple[int, int] | None:

@@ -15,15 +15,17 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.datastructures import FormData, UploadFile
 
-from convscope.disk.results import FILES, read, read_arrays
+from convscope.disk.paths import leads_out
+from convscope.disk.results import read, read_arrays
 from convscope.errors import ConvscopeError
+from convscope.failures import one_line
 from convscope.runner import Experiment, experiment
 from convscope.web.contexts.experiments import Finding
-from convscope.web.forms import RESULTS, Desk, answers, form, tokens
+from convscope.web.forms import RESULTS, UPLOADS, Desk, answers, form, tokens
 from convscope.web.jobs import Jobs
 from convscope.web.pages.atlas import Survey
 from convscope.web.pages.experiments import chart_page, experiment_page, laboratory, step_page
-from convscope.web.results_index import FOLDER, table
+from convscope.web.results_index import ARRAY, FOLDER, table
 from convscope.web.routes.atlas import file, html
 from convscope.web.security import HEADERS
 from convscope.web.urls import Urls, slug
@@ -32,7 +34,7 @@ ROWS = 20_000  # of a chart
 SIDE = 512  # values a side of a heat map
 LOOK = 0.15  # seconds between two looks at a job
 STAY = 1.5  # seconds of one stream of events; the browser opens the next, and the server may end in between
-FIELDS, UPLOADS = 200, 32
+PARTS = 2000  # files, and fields, of a form that are read at all: enough to show one with too many again
 
 # plotly sets styles in its own elements and draws heat maps as data: pictures; nothing here evaluates text
 CHART = HEADERS["Content-Security-Policy"].replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").replace(
@@ -49,6 +51,7 @@ def router(survey: Survey, urls: Urls, desk: Desk, jobs: Jobs) -> APIRouter:
     routes = APIRouter()
     notebook = survey.notebook
     kept, passing = survey.atlas.path / FOLDER, desk.folder / RESULTS
+    places = [passing] if leads_out(survey.atlas.path, kept) else [kept, passing]
 
     def page(name: str, given: Mapping[str, list[str]], errors: Mapping[str, str], status: int = 200) -> Response:
         chosen = experiment(name)
@@ -74,7 +77,7 @@ def router(survey: Survey, urls: Urls, desk: Desk, jobs: Jobs) -> APIRouter:
             if field.kind in ("picture", "pictures", "file")
             for key in tokens(field, True, given)
         )
-        return [passing] if brought else [kept, passing]
+        return [passing] if brought else places
 
     def found(key: str) -> Finding:
         for one in notebook.contents().findings:
@@ -101,7 +104,7 @@ def router(survey: Survey, urls: Urls, desk: Desk, jobs: Jobs) -> APIRouter:
     @routes.post("/experiments/{name}")
     async def run(name: Name, request: Request) -> Response:
         experiment(name)
-        async with request.form(max_files=UPLOADS, max_fields=FIELDS) as posted:
+        async with request.form(max_files=PARTS, max_fields=PARTS) as posted:
             given, errors = await run_in_threadpool(_brought, posted, desk)
         if errors:
             return await run_in_threadpool(page, name, given, errors, 422)
@@ -130,8 +133,8 @@ def router(survey: Survey, urls: Urls, desk: Desk, jobs: Jobs) -> APIRouter:
 
     @routes.get("/results/{key}/chart")
     def chart(key: str) -> Response:
-        place = folder(key)
-        arrays = read_arrays(place) if (place / "arrays.npz").is_file() else {}
+        place = notebook.file(found(key).key, "arrays.npz")
+        arrays = read_arrays(place, limit=ARRAY) if place else {}
         shapes = tuple((name, array.shape) for name, array in arrays.items() if _drawable(array))
         shown = html(chart_page(survey, found(key), shapes), urls)
         shown.headers["Content-Security-Policy"] = CHART
@@ -144,7 +147,7 @@ def router(survey: Survey, urls: Urls, desk: Desk, jobs: Jobs) -> APIRouter:
 
     @routes.get("/results/{key}/array.json")
     def array(key: str, name: Words, at: Words = "") -> Response:
-        arrays = read_arrays(folder(key), [name])
+        arrays = read_arrays(folder(key), [name], ARRAY)
         if name not in arrays or not _drawable(arrays[name]):
             raise HTTPException(404, "no such array in this result")
         return _json(_slice(arrays[name], at))
@@ -158,9 +161,10 @@ def router(survey: Survey, urls: Urls, desk: Desk, jobs: Jobs) -> APIRouter:
 
     @routes.get("/results/{key}/{name}")
     def result(key: str, name: str) -> Response:
-        if name not in FILES or not (folder(key) / name).is_file():
+        place = notebook.file(found(key).key, name)
+        if place is None:
             raise HTTPException(404, "no such file in this result")
-        return FileResponse(folder(key) / name, headers={"Cache-Control": "no-cache"})
+        return FileResponse(place, headers={"Cache-Control": "no-cache"})
 
     @routes.get("/plotly.js")
     def plotly() -> Response:
@@ -177,25 +181,24 @@ def _lists(items: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _brought(posted: FormData, desk: Desk) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """What a form says, files that came with it put where they stay: their keys are among the answers."""
-    given: dict[str, list[str]] = {}
+    """What a form says, files that came with it put where they stay: their keys are among the answers.
+
+    Besides, for each parameter what is wrong with its files; of too many none is kept.
+    """
+    items = posted.multi_items()
+    given = _lists((name, value) for name, value in items if isinstance(value, str))
+    files = [(name, value) for name, value in items if isinstance(value, UploadFile) and value.size]
+    if len(files) > UPLOADS:
+        said = f"{len(files)} files came with the form: at most {UPLOADS} at once"
+        return given, {name.partition(":")[2]: said for name, _ in files}
     errors: dict[str, str] = {}
-    for name, value in posted.multi_items():
-        if not isinstance(value, UploadFile):
-            given.setdefault(name, []).append(value)
-            continue
+    for name, value in files:
         kind, _, own = name.partition(":")
-        data = value.file.read()
-        if not data:
-            continue
+        bring = desk.slides.bring if kind == "picture" and desk.slides else desk.bring
         try:
-            if kind == "picture" and desk.slides:
-                key = desk.slides.bring(data, value.filename or "")
-            else:
-                key = desk.bring(data, value.filename or "")
-            given.setdefault(own, []).append(key)
-        except ConvscopeError as error:
-            errors[own] = str(error)
+            given.setdefault(own, []).append(bring(value.file, value.filename or ""))
+        except (ConvscopeError, OSError) as error:
+            errors[own] = one_line(error)
     return given, errors
 
 

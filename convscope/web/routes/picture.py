@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, File, Path, Query, UploadFile
+from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BeforeValidator, Field
+from starlette.datastructures import UploadFile
 
 from convscope.errors import ArgumentError
 from convscope.web.contexts.atlas import Page
@@ -47,10 +49,14 @@ def router(
         return html(library(survey, label, page, slides, reason), urls)
 
     @routes.post("/pictures/")
-    def bring(picture: Annotated[UploadFile, File()]) -> Response:
-        if slides is None:
-            raise ArgumentError("picture", picture.filename, reason)
-        key = slides.bring(picture.file.read(), picture.filename or "")
+    async def bring(request: Request) -> Response:
+        async with request.form(max_files=1, max_fields=1) as posted:
+            picture = posted.get("picture")
+            if not isinstance(picture, UploadFile):
+                raise HTTPException(422, "picture: expected a file")
+            if slides is None:
+                raise ArgumentError("picture", picture.filename, reason)
+            key = await run_in_threadpool(slides.bring, picture.file, picture.filename or "")
         return RedirectResponse(urls.look(key), 303)
 
     @routes.get("/picture/{key}")
