@@ -9,6 +9,7 @@ ConvscopeError
 ├── WeightsError (ValueError)    weights of another architecture, missing, or not finite
 ├── NetworkError (RuntimeError)  a network that cannot be traced, reversed, or run on what it was given
 ├── AtlasError (RuntimeError)    a folder that is no atlas, or somebody else's
+│   └── DamagedError             a file of an atlas, or of its build, that holds something else than was written
 └── TrainingError (RuntimeError) an exploding loss, a resume that does not fit
 """
 
@@ -60,6 +61,10 @@ class NetworkError(ConvscopeError, RuntimeError):
 
 class AtlasError(ConvscopeError, RuntimeError):
     """A folder that is no atlas, or the atlas of another network or data set."""
+
+
+class DamagedError(AtlasError):
+    """A file of an atlas, or of an unfinished one, that does not hold what was written to it."""
 
 
 class TrainingError(ConvscopeError, RuntimeError):

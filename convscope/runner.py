@@ -7,6 +7,7 @@ The words are those of the function's signature (`parameters.fields`); every exp
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convscope.declarations import declared
-from convscope.errors import ArgumentError
+from convscope.errors import ArgumentError, resumable
 from convscope.experiments import EXPERIMENTS
 from convscope.parameters import Field, fields
 
@@ -101,7 +102,8 @@ def perform(name: str, values: Values, out: str | Path) -> Done:
 
     chosen = experiment(name)
     settings = {field.name: read(field, values.get(field.name)) for field in chosen.fields}
-    with output_folder(out, RESULT) as folder:
+    kept = resumable("run the same command again: what is finished is in its --cache")
+    with output_folder(out, RESULT) as folder, kept if settings.get("cache") else nullcontext():
         return _performed(chosen, settings, folder)
 
 

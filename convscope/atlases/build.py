@@ -33,13 +33,15 @@ from convscope.data.sources import images
 from convscope.device import resolve
 from convscope.disk.atomic import put
 from convscope.disk.output_folder import OutputFolder, lock, output_folder, require_free
-from convscope.errors import ArgumentError, AtlasError, DataError, PictureError
+from convscope.errors import ArgumentError, AtlasError, DamagedError, DataError, PictureError, resumable
 from convscope.models.network import Layer, Network
 from convscope.probe.projection import Reverse, Start
 from convscope.probe.rectify import LRN, Rule
 from convscope.progress import progress
 
 READ_AGAIN = 2  # times, of each picture of a sample: one chance in 65,000 to miss that half of them are mirrored
+
+GO_ON = "run the same command again: it goes on from its last checkpoint"
 
 
 @overload
@@ -121,7 +123,7 @@ def atlas(
     units = -(-len(source) // unit)
     part = _part(shard, units)
     info = _describe(scanner, source, settings)
-    with _disk(out), ExitStack() as held:
+    with _disk(out), resumable(GO_ON), ExitStack() as held:
         if _is_finished(out, info):
             return None if shard else open_atlas(out)
         _warn_of_pictures(source, out)
@@ -210,8 +212,7 @@ def _disk(out: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        again = "free some and run the same command again: it goes on from its last checkpoint"
-        raise AtlasError(f"{out}: no space left on the disk; {again}") from error
+        raise AtlasError(f"{out}: no space left on the disk; free some and {GO_ON}") from error
 
 
 SAME = {  # what a folder's build and a new call must have in common
@@ -238,7 +239,12 @@ def _begin(folder: OutputFolder, info: Info) -> Path:
     if not plan.is_file():
         _adopt(folder.path / BUILDING, building)
     if plan.is_file():
-        _require_same(folder.path, Info.read(plan), info)
+        try:
+            _require_same(folder.path, Info.read(plan), info)
+        except DamagedError as error:  # and nothing says any more what the rest is of
+            warnings.warn(f"{error}; the build starts anew", stacklevel=4)
+            shutil.rmtree(building)
+            building.mkdir()
     put(plan, info.encoded())
     folder.reserve(MANIFEST, *TABLES)
     return building

@@ -1,22 +1,27 @@
 """What a scan has finished, on disk: a file for each span of work units, merged along a fixed tree.
 
 Killed between any two steps, a folder still holds every unit that was ever added to it, once or twice, and is read
-right either way. Knows tallies and files, and nothing of networks or pictures.
+right either way. A file that a disk or a copy has damaged is dropped, with a warning, and its units are missing again.
+Knows tallies and files, and nothing of networks or pictures.
 """
 
 import json
+import warnings
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from convscope.atlases.channel_statistics import Tally, unkey
 from convscope.disk.atomic import put
 from convscope.disk.paths import utf8_path
+from convscope.errors import DamagedError
 
 CHECKSUMS = "checksums"  # (n, 2) int64: picture and checksum
 
@@ -47,21 +52,39 @@ class Known:
             for name, tensor in tally.tensors().items()
         }
         tensors[CHECKSUMS] = torch.tensor(sorted(self.checksums.items()), dtype=torch.int64)
-        return save(tensors, {"skipped": json.dumps(self.skipped)})
+        skipped = json.dumps(self.skipped)
+        return save(tensors, {"skipped": skipped, "sum": _sum(tensors, skipped)})
 
     @classmethod
     def read(cls, path: Path) -> "Known":
-        """From a safetensors file."""
+        """From a safetensors file. Raises DamagedError where it does not hold what was written, FileNotFoundError."""
+        try:
+            with utf8_path(path) as spelled, safe_open(spelled, "pt") as file:
+                tensors, words = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+            if words["sum"] != _sum(tensors, words["skipped"]):
+                raise DamagedError(f"{path} is damaged: its checksum differs")
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise DamagedError(f"{path} is damaged: {error}") from error
+        return cls._of(tensors, json.loads(words["skipped"]))
+
+    @classmethod
+    def _of(cls, tensors: Mapping[str, Tensor], skipped: Mapping[str, str]) -> "Known":
         layers: dict[str, dict[str, Tensor]] = {}
-        with utf8_path(path) as spelled, safe_open(spelled, "pt") as file:
-            checksums = dict(file.get_tensor(CHECKSUMS).tolist())
-            for key in file.keys():  # noqa: SIM118
-                layer, slash, name = key.rpartition("/")
-                if slash:
-                    layers.setdefault(layer, {})[name] = file.get_tensor(key)
-            skipped = json.loads(file.metadata()["skipped"])
-        tallies = {layer: Tally.read(tensors) for layer, tensors in layers.items()}
-        return cls(tallies, {int(image): reason for image, reason in skipped.items()}, checksums)
+        for key, tensor in tensors.items():
+            layer, slash, name = key.rpartition("/")
+            if slash:
+                layers.setdefault(layer, {})[name] = tensor
+        tallies = {layer: Tally.read(own) for layer, own in layers.items()}
+        reasons = {int(image): reason for image, reason in skipped.items()}
+        return cls(tallies, reasons, dict(tensors[CHECKSUMS].tolist()))
+
+
+def _sum(tensors: Mapping[str, Tensor], words: str) -> str:
+    """A checksum of tensors with their names, and of words."""
+    total = zlib.crc32(words.encode())
+    for name in sorted(tensors):
+        total = zlib.crc32(tensors[name].numpy().tobytes(), zlib.crc32(name.encode(), total))
+    return f"{total:08x}"
 
 
 def leading(tallies: Mapping[str, Tally], checksums: Mapping[int, int]) -> dict[int, int]:
@@ -80,10 +103,20 @@ class Spans:
 
     def __init__(self, folder: Path, count: int) -> None:
         self.folder, self.count = folder, count
+        for span in self._spans():
+            self._drop_damaged(self._file(*span))
         spans = self._spans()
         for span in spans:  # halves that a kill left beside the whole
             if any(other != span and other[0] <= span[0] and span[1] <= other[1] for other in spans):
                 self._file(*span).unlink(missing_ok=True)
+
+    def _drop_damaged(self, file: Path) -> None:
+        try:
+            with suppress(FileNotFoundError):  # merged by another process
+                Known.read(file)
+        except DamagedError as error:
+            warnings.warn(f"{error}; it is made anew", stacklevel=4)
+            file.unlink(missing_ok=True)
 
     def missing(self, part: range) -> list[int]:
         """The units of `part` that are not finished."""

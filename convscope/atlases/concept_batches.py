@@ -87,8 +87,7 @@ class Slides:
                 shown += len(batch.indices)
                 advance(len(batch.indices))
         if not shown:
-            why = next(iter(pictures.skipped.values()))
-            raise DataError(f"none of the {len(pictures)} pictures of {self.concepts.name} can be read: {why}")
+            raise pictures.unreadable()
 
     def look(self, slide: Slide, reducers: Mapping[str, Callable[[Tensor], Any]]) -> dict[str, Any]:
         """What the reducers make of each layer's maps, (n, channels, h, w) float32.

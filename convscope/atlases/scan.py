@@ -216,5 +216,5 @@ def scan(
                 found = Leaders.of(table.values, table.places, places, top)
                 leaders[layer] = leaders[layer].merge(found) if layer in leaders else found
     if not leaders:
-        raise DataError(f"no picture of {source.name} can be read: {next(iter(source.skipped.values()), 'none')}")
+        raise source.unreadable()
     return {layer: Top.of(leaders[layer], chosen[layer].width) for layer in chosen}

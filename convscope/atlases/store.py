@@ -27,7 +27,7 @@ from convscope.disk.atomic import put
 from convscope.disk.bounded_json import read_json
 from convscope.disk.output_folder import HIDDEN, Kind
 from convscope.disk.paths import utf8_path
-from convscope.errors import ArgumentError, AtlasError, LayerError, UnitError
+from convscope.errors import ArgumentError, AtlasError, DamagedError, LayerError, UnitError
 from convscope.models.network import Layer
 from convscope.pictures import decode
 from convscope.probe.trace.geometry import Pair, ReceptiveField
@@ -151,7 +151,7 @@ class Info:
             lists["skipped"] = tuple(Skipped(**row) for row in record["skipped"])
             return cls(**{**record, **lists})
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
-            raise AtlasError(f"{path} is no description of an atlas: {error}") from error
+            raise DamagedError(f"{path} is no description of an atlas: {error}") from error
 
 
 def _number(value: object) -> object:
@@ -392,7 +392,7 @@ class _Table:
     @contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:
         try:
-            with utf8_path(self.path) as spelled, pq.ParquetFile(spelled, metadata=self.metadata) as file:
+            with utf8_path(self.path) as spelled, opened_table(spelled, self.metadata) as file:
                 yield file
         except (OSError, pa.ArrowException) as error:
             raise AtlasError(f"{self.path} cannot be read: {str(error).splitlines()[0]}") from error
@@ -443,6 +443,11 @@ def _unrecorded(folder: Path) -> list[str]:
 ATLAS = Kind("an atlas", _unrecorded)
 
 
+def opened_table(spelled: str, metadata: Any = None) -> pq.ParquetFile:
+    """Open a Parquet file; a page of it that was damaged raises OSError when it is read."""
+    return pq.ParquetFile(spelled, metadata=metadata, page_checksum_verification=True)
+
+
 def open_atlas(path: str | Path) -> Atlas:
     """Open a finished atlas. Raises AtlasError for a folder that holds none, or one still being built."""
     folder = Path(path)
@@ -480,6 +485,7 @@ def put_table(path: Path, schema: pa.Schema, groups: Iterable[pa.Table], scratch
             "compression": {name: "none" if name in ENCODED else "zstd" for name in _leaves(schema)},
             "use_dictionary": [name for name in schema.names if schema.field(name).type == pa.string()],
             "write_statistics": [name for name in schema.names if name not in ENCODED],
+            "write_page_checksum": True,
         }
         with pq.ParquetWriter(file, schema, **options) as writer:
             for group in groups:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from torch import Tensor
@@ -24,7 +23,7 @@ from torch import Tensor
 from convscope.atlases.channel_statistics import Statistics
 from convscope.atlases.checkpoints import Known
 from convscope.atlases.scan import Top
-from convscope.atlases.store import CHANNELS, GROUP, MANIFEST, PICTURES, TOP, Info, put_table, tile_box
+from convscope.atlases.store import CHANNELS, GROUP, MANIFEST, PICTURES, TOP, Info, opened_table, put_table, tile_box
 from convscope.data.batches import Batch, batches
 from convscope.data.picture_set import NO_CLASS, Pictures
 from convscope.disk.atomic import put
@@ -97,7 +96,8 @@ class Tables:
     def __post_init__(self) -> None:
         self.tallies = self.known.tallies
         if not self.tallies:
-            raise DataError(f"no picture of {self.source.name} can be read")
+            self.source.skipped.update(self.known.skipped)
+            raise self.source.unreadable()
         self.tops = {layer: Top.of(self.tallies[layer].leaders, at.width) for layer, at in self.layers.items()}
         self.inputs = _Inputs(self.source, self.network, self.known.checksums)
 
@@ -115,7 +115,7 @@ class Tables:
         step = GROUP * max(1, min(8, CHUNK // size // GROUP))
         chunks = [(layer, first) for layer, at in self.layers.items() for first in range(0, at.channels, step)]
         files = [self.folder / f"top-{k:06d}.parquet" for k in range(len(chunks))]
-        missing = [(file, *chunk) for file, chunk in zip(files, chunks, strict=True) if not file.exists()]
+        missing = [(file, *chunk) for file, chunk in zip(files, chunks, strict=True) if not _is_sound(file, TOP)]
         with progress(len(missing) * step, "projecting") as advance, _flat_ones():
             for file, layer, first in missing:
                 rows = self._rows(layer, range(first, min(first + step, self.layers[layer].channels)))
@@ -192,7 +192,7 @@ class Tables:
         stretches = [shown[k : k + STRETCH] for k in range(0, len(shown), STRETCH)]
         files = [self.folder / f"pictures-{k:06d}.parquet" for k in range(len(stretches))]
         for file, stretch in zip(files, stretches, strict=True):
-            if not file.exists():
+            if not _is_sound(file, PICTURES):
                 thumbnails = [_thumbnail(self._pixels(x)) for k in stretch for x in self.inputs([k])]
                 rows = [self._source(k) | {"thumbnail": t} for k, t in zip(stretch, thumbnails, strict=True)]
                 put_table(file, PICTURES, [pa.Table.from_pylist(rows, PICTURES)])
@@ -242,8 +242,24 @@ def _flat_ones() -> Iterator[None]:
         warnings.warn(message, stacklevel=2)
 
 
+def _is_sound(file: Path, schema: pa.Schema) -> bool:
+    """Return whether a table is there, all of it; one that is damaged is dropped with a warning."""
+    try:
+        with utf8_path(file) as spelled, opened_table(spelled) as table:
+            if table.schema_arrow.equals(schema):
+                return all(table.read_row_group(group) is not None for group in range(table.num_row_groups))
+            reason = "it has other columns"
+    except FileNotFoundError:
+        return False
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+    warnings.warn(f"{file} is damaged: {reason}; it is made anew", stacklevel=3)
+    file.unlink(missing_ok=True)
+    return False
+
+
 def _groups(files: Sequence[Path]) -> Iterator[pa.Table]:
     for path in files:
-        with utf8_path(path) as spelled, pq.ParquetFile(spelled) as file:
+        with utf8_path(path) as spelled, opened_table(spelled) as file:
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group)

@@ -22,7 +22,7 @@ from convscope.commands.shared import (
     report_skipped,
     tell,
 )
-from convscope.errors import ArgumentError
+from convscope.errors import ArgumentError, resumable
 from convscope.progress import silenced
 
 
@@ -96,6 +96,7 @@ def view(
     serve(atlas, network, host=host, port=port, browser=not no_browser, offers=offer or (), announce=tell)
 
 
+@resumable("run it again: it goes on where it stopped")
 def demo(quiet: Quiet = False) -> None:
     """Show all of it on what is bundled: demo/atlas with every experiment, and its report."""
     from convscope.demo import demo as show

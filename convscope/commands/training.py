@@ -26,9 +26,10 @@ from convscope.commands.shared import (
     table,
     tell,
 )
-from convscope.errors import ArgumentError
+from convscope.errors import ArgumentError, resumable
 
 
+@resumable("run the same command again: it goes on from its last finished epoch")
 def train(
     images: Images,
     out: Out = Path("out/train"),

@@ -76,7 +76,7 @@ def _descriptors(pictures: Pictures, flip: bool = False) -> tuple[Tensor, Tensor
         raise DataError(f"{pictures.name} holds tensors in network space: expected pictures")
     found = list(batches(pictures, lambda image: _grey(image, COARSE_SIDE, flip), 256))
     if not found:
-        raise DataError(f"none of the {len(pictures)} pictures of {pictures.name} can be read")
+        raise pictures.unreadable()
     values = torch.cat([batch.inputs.flatten(1) for batch in found])
     places = torch.cat([batch.indices for batch in found])
     values -= values.mean(1, keepdim=True)

@@ -34,6 +34,7 @@ from convscope.pictures import WidePixels, bundled, read_pixels, window
 from convscope.printable import decodable
 
 NO_CLASS = -1  # the label of a picture that lies beside the class folders
+REASONS = 3  # why pictures cannot be read, in one line
 MEASURED = 32  # pictures of a source tell how many of 16 bits all of them use
 
 
@@ -218,6 +219,12 @@ class Pictures:
         rest = self.subset(i for i, label in enumerate(self.labels) if label in number)
         rest.classes, rest.labels = tuple(keep), [number[label] for label in rest.labels or []]
         return rest
+
+    def unreadable(self) -> DataError:
+        """Return the error that not one of these pictures can be read: how many there are, and why, for the first."""
+        some = [f"{self.paths[index]}: {self.skipped[index]}" for index in sorted(self.skipped)[:REASONS]]
+        more = ["…"] * (len(self.skipped) > REASONS)
+        return DataError(f"none of the {len(self)} pictures of {self.name} can be read: {'; '.join(some + more)}")
 
     def fingerprint(self) -> str:
         """File count and SHA-256 of the sorted name list (G0), with the classes where a table gives them."""

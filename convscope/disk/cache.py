@@ -10,6 +10,8 @@ Knows nothing of what it keeps. Several processes may read; one at a time may ma
 
 import hashlib
 import json
+import shutil
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,4 +73,13 @@ class Cache:
                 np.save(folder / f"{each}.npy", values, allow_pickle=False)
 
         folder = self.part(name, key, save)
-        return {file.stem: np.load(file, mmap_mode="r") for file in sorted(folder.glob("*.npy"))}
+        try:
+            return _mapped(folder)
+        except (OSError, ValueError, EOFError) as error:
+            warnings.warn(f"{folder} is damaged: {error}; it is made anew", stacklevel=2)
+            shutil.rmtree(folder)
+            return _mapped(self.part(name, key, save))
+
+
+def _mapped(folder: Path) -> dict[str, NDArray[Any]]:
+    return {file.stem: np.load(file, mmap_mode="r") for file in sorted(folder.glob("*.npy"))}

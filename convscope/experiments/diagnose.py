@@ -21,7 +21,7 @@ from convscope.data.batches import batches
 from convscope.data.picture_set import Pictures
 from convscope.data.sources import images as open_images
 from convscope.device import resolve, seeded
-from convscope.errors import ArgumentError, DataError, WeightsError
+from convscope.errors import ArgumentError, WeightsError
 from convscope.models.catalog import load
 from convscope.models.network import Network
 from convscope.parameters import Images
@@ -163,7 +163,7 @@ def _seen(
             first = (inputs[:LOOKED_AT], source[:LOOKED_AT]) if first is None else first
             advance(len(inputs))
     if first is None:
-        raise DataError(f"none of the {len(indices)} pictures of {pictures.name} can be read")
+        raise pictures.unreadable()
     projections = _projections(network, module, bank, first[0])
     grid = None if projections is None else spectrum.grid(projections, bank.stride)
     return {

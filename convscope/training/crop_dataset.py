@@ -19,7 +19,7 @@ from torch.utils.data import Dataset, Sampler
 from convscope.data.picture_set import Pictures
 from convscope.data.preprocess import Preprocess
 from convscope.disk.scratch_dirs import scratch
-from convscope.errors import DataError, PictureError
+from convscope.errors import PictureError
 from convscope.progress import progress
 
 Bytes = npt.NDArray[np.uint8]
@@ -75,7 +75,7 @@ def _fill(squares: Bytes, pictures: Pictures, transform: Preprocess) -> list[int
                     squares[len(kept)] = pixels
                     kept.append(index)
     if not kept:
-        raise DataError(f"{pictures.name}: none of its {len(pictures)} pictures can be read")
+        raise pictures.unreadable()
     return kept
 
 

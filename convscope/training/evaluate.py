@@ -284,5 +284,5 @@ def _probabilities(
             rows.append(torch.stack(ways))
             advance(len(batch.indices))
     if not rows:
-        raise DataError(f"none of the {len(pictures)} pictures of {pictures.name} can be read")
+        raise pictures.unreadable()
     return torch.cat(rows, 1)

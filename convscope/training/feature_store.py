@@ -206,7 +206,7 @@ def _compute(
             read[rows] = True
             advance(len(rows))
     if not read.any():
-        raise DataError(f"none of the {len(pictures)} pictures of {pictures.name} can be read")
+        raise pictures.unreadable()
     for place in files.values():
         np.save(place / "read.npy", read)
     return files
