@@ -137,9 +137,9 @@ class Pictures:
             raise PictureError((error.strerror or str(error)).lower()) from error
 
     def file(self, index: int) -> Path | None:
-        """The file of picture `index`, where it is one."""
-        item = self._items[index] if isinstance(_whole(self._items), list) else None
-        return item if isinstance(item, Path) else None
+        """The file of picture `index`, where the source is a list of files."""
+        item = picture_of(self._items[index]) if isinstance(_whole(self._items), list) else None
+        return bundled(item) if isinstance(item, Path | str) else None
 
     def picture(self, index: int) -> Image.Image:
         """Picture `index`, RGB and upright. Raises PictureError, naming it, and records it in `skipped`."""

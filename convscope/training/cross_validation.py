@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from convscope.data.content_hashes import digests, shared, together
-from convscope.data.exclusions import Exclude, exclusion
+from convscope.data.exclusions import Exclude
 from convscope.data.picture_set import Pictures
 from convscope.data.splits import Split, folds, parts
 from convscope.disk.cache import Cache
 from convscope.errors import DataError
 from convscope.training.feature_store import Features
 from convscope.training.linear import STRENGTHS, Basis, Linear, fit, of_features, of_gram, penalty
-from convscope.training.selection import complete, labelled
+from convscope.training.selection import complete, excluded, labelled
 
 HELD_OUT = 5  # parts of the first fold's training pictures, each held out once to choose the strength
 PATIENCE = 2  # strengths in a row that are worse than the best, after which weaker penalties are not tried
@@ -94,7 +94,7 @@ def labelled_task(pictures: Pictures, exclude: Exclude = (), tested: int | None 
     Raises DataError for pictures without classes, a class without pictures or a label without a class (its numbers
     are then not those of the classes; `exclude` leaves a class out), and for fewer than two classes.
     """
-    out = exclusion(pictures, exclude)
+    out = excluded(pictures, exclude)
     chosen = labelled(complete(pictures, 2, out), out)
     classes, labels = chosen.classes or (), chosen.labels or []
     if len(classes) < 2:

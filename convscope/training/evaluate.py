@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from convscope.data.batches import batches
-from convscope.data.exclusions import Exclude, exclusion
+from convscope.data.exclusions import Exclude
 from convscope.data.picture_set import Pictures
 from convscope.data.sources import images
 from convscope.device import resolve
 from convscope.errors import ArgumentError, DataError
 from convscope.models.network import Network
 from convscope.progress import progress, silenced
-from convscope.training.selection import choose, labelled
+from convscope.training.selection import choose, excluded, labelled
 
 CROPS = {"centre": 1, "ten": 10}
 CENTRE = 4  # the place of the centre crop among the ten
@@ -133,7 +133,7 @@ def evaluate(
     if crops not in CROPS:
         raise ArgumentError("crops", crops, f"expected one of {', '.join(CROPS)}")
     source = images(pictures)
-    out = exclusion(source, exclude)
+    out = excluded(source, exclude)
     if per_class is not None:
         rest = choose(source, exclude=out, per_class=per_class, test_cap=test_cap, split_seed=split_seed)[1]
         assert rest is not None

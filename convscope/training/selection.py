@@ -1,5 +1,7 @@
 """Which pictures take part: those with a class, not excluded, and of a seeded split the wanted part (METHODS D2)."""
 
+from collections.abc import Sequence
+
 from convscope.data.exclusions import Exclude, Exclusion, exclusion
 from convscope.data.labels import not_classes
 from convscope.data.picture_set import Pictures
@@ -27,7 +29,7 @@ def choose(
             `validation`.
     """
     everything = images(source)
-    out = exclusion(everything, exclude)
+    out = excluded(everything, exclude)
     pictures = labelled(complete(everything, 1 if per_class is None else per_class + 1, out), out)
     if per_class is not None:
         if validation is not None:
@@ -81,9 +83,31 @@ def _reason(pictures: Pictures, place: int) -> str:
 def labelled(pictures: Pictures, exclude: Exclude | Exclusion = ()) -> Pictures:
     """The pictures that have a class and are not excluded, of the classes that are left, labels from 0 without gaps.
 
+    Raises as `excluded`, and DataError where no picture is left.
+    """
+    labels, classes = _labels(pictures)
+    chosen_places = [place for place in included(pictures, exclude) if labels[place] >= 0]
+    if not chosen_places:
+        raise DataError(f"{pictures.name}: no picture with a class is left")
+    chosen = pictures.subset(chosen_places)
+    number = {label: place for place, label in enumerate(sorted(set(chosen.labels or [])))}
+    chosen.classes = tuple(classes[label] for label in number)
+    chosen.labels = [number[label] for label in chosen.labels or []]
+    return chosen
+
+
+def excluded(pictures: Pictures, exclude: Exclude | Exclusion) -> Exclusion:
+    """Return what `exclude` leaves out of pictures with classes.
+
     Raises DataError for pictures without classes, for folders that are parts of a data set, and for a label that none
     of the classes has; ArgumentError and DataError as `exclusion`.
     """
+    _labels(pictures)
+    return exclusion(pictures, exclude)
+
+
+def _labels(pictures: Pictures) -> tuple[Sequence[int], Sequence[str]]:
+    """The labels and the classes. Raises DataError where there are none, or where they do not fit."""
     if pictures.truth is not None:
         raise DataError(
             f"pictures of {pictures.name} may show several classes: expected one each, or `transfer` with test"
@@ -97,14 +121,7 @@ def labelled(pictures: Pictures, exclude: Exclude | Exclusion = ()) -> Pictures:
     if beyond := [label for label in pictures.labels if label >= len(pictures.classes)]:
         expected = f"expected 0 to {len(pictures.classes) - 1}, one a class"
         raise DataError(f"{pictures.name} has label {beyond[0]}, {expected}")
-    chosen_places = [place for place in included(pictures, exclude) if pictures.labels[place] >= 0]
-    if not chosen_places:
-        raise DataError(f"{pictures.name}: no picture with a class is left")
-    chosen = pictures.subset(chosen_places)
-    number = {label: place for place, label in enumerate(sorted(set(chosen.labels or [])))}
-    chosen.classes = tuple(pictures.classes[label] for label in number)
-    chosen.labels = [number[label] for label in chosen.labels or []]
-    return chosen
+    return pictures.labels, pictures.classes
 
 
 def included(pictures: Pictures, exclude: Exclude | Exclusion = ()) -> list[int]:

@@ -70,7 +70,7 @@ CASES = {
         [
             ({1: "none.csv"}, "none.csv: no such table"),
             ({1: "no-picture.png"}, "expected the columns image, part"),
-            ({0: "picture.png"}, "not among the pictures of picture.png"),
+            ({0: "picture.png"}, "no line names a picture of picture.png"),
             ({3: "1"}, "count is 1: expected 2 to 12"),
             ({5: "0"}, "draws is 0"),
             ({2: "--fill", 3: "red"}, "fill"),

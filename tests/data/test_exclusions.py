@@ -1,5 +1,6 @@
 """What `exclude` leaves out, by name and by list."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,15 @@ def test_of_two_sources_joined_either_knows_its_paths(pictures: Pictures, folder
         "second/a/000.png",
     ]
     assert left_out(both, folder / "p/a/000.png") == ["first/a/000.png", "second/a/000.png"]
+
+
+@pytest.mark.parametrize("kind", [Path, str, lambda file: (str(file), 0)])
+def test_files_in_a_list(folder: Path, monkeypatch: pytest.MonkeyPatch, kind: Callable[[Path], object]) -> None:
+    listed = images([kind(folder / "p" / path) for path in PATHS])
+    monkeypatch.chdir(folder / "p" / "a")
+    (folder / "p" / "a" / "list.txt").write_text(f"000.png\n{folder}/p/b/deep/er.png\nlist[1]\n")
+    assert sorted(exclusion(listed, "list.txt").places) == [0, 1, 4]
+    (folder / "p" / "a" / "list.txt").unlink()
 
 
 def test_what_names_nothing(pictures: Pictures, folder: Path) -> None:
