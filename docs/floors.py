@@ -1,4 +1,4 @@
-"""The floors and rooms of the package as a drawing, made from its imports: python docs/floors.py, or make docs.
+"""The floors and rooms of the package as a drawing, made from its imports. `make docs` writes it.
 
 A package's floor is one above the highest that it imports from. An arrow is an import that no other arrow implies.
 """
@@ -12,8 +12,7 @@ from pathlib import Path
 
 from convscope.figures.svg import ACCENT, COOL, FAINT, LINE, TEXT, Sheet
 
-DOCS = Path(__file__).parent
-PACKAGE = DOCS.parent / "convscope"
+PACKAGE = Path(__file__).parents[1] / "convscope"
 FILES = {
     file.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): file
     for file in sorted(PACKAGE.rglob("*.py"))
@@ -177,7 +176,3 @@ def _draw_box(sheet: Sheet, box: Box) -> None:
     sheet.write(x, y, box.title, 13, ACCENT, text_anchor="start", font_weight=600)
     for number, (line, colour) in enumerate(box.lines, 1):
         sheet.write(x, y + number * LINE_HEIGHT, line, SIZE, colour, text_anchor="start")
-
-
-if __name__ == "__main__":
-    (DOCS / "images/floors.svg").write_text(str(draw()), encoding="utf-8")

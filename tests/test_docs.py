@@ -1,4 +1,4 @@
-"""What the documentation says can be done: its code runs as it stands, its links lead somewhere, its lists are complete."""
+"""What the documentation says can be done: its code runs as it stands, links lead somewhere, lists are complete."""
 
 import ast
 import contextlib
@@ -12,7 +12,7 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from sphinx.cmd.build import build_main
@@ -27,7 +27,15 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md")), *sorted(DOCS.gl
 ID = re.compile(r"\b(?:G[01]|M\d+|D\d+|TB\d|T\d+|V\d|F\d+b?|A\d|P\d|I\d|N\d|E\d)\b")
 HEADINGS = set(re.findall(r"^### (\w+)$", (ROOT / "docs/methods.md").read_text(encoding="utf-8"), re.MULTILINE))
 FENCE = re.compile(r"^(<!-- not run: .+? -->\n)?```(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-SHOWN = {"text", "csv", "json", "{toctree}", "{eval-rst}", "{include}"}  # languages of blocks that are only to be read
+SHOWN = {
+    "text",
+    "csv",
+    "json",
+    "diff",
+    "{toctree}",
+    "{eval-rst}",
+    "{include}",
+}  # languages of blocks that are only to be read
 
 
 class Block(NamedTuple):
@@ -125,9 +133,30 @@ def test_links_lead_somewhere() -> None:
                 assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, f"{file.name}: {target}"
 
 
-def test_the_reference_of_commands_is_current() -> None:
-    written = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
-    assert written == runpy.run_path(str(ROOT / "docs/generate.py"))["reference"](), "run make docs"
+def test_changes_that_a_page_shows_fit_the_code() -> None:
+    changes = [block.text for page in PAGES for block in blocks(page) if block.language == "diff"]
+    assert changes
+    for change in changes:
+        file, *lines = change.splitlines()
+        old = "\n".join(line[1:] for line in lines if not line.startswith("+"))
+        assert old in (ROOT / file.removeprefix("# ")).read_text(encoding="utf-8"), change
+
+
+@pytest.fixture(scope="module")
+def generated() -> Iterator[dict[str, Any]]:
+    """What docs/generate.py defines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(DOCS))
+        yield runpy.run_path(str(DOCS / "generate.py"))
+
+
+def test_the_reference_of_commands_is_current(generated: dict[str, Any]) -> None:
+    assert (DOCS / "cli.md").read_text(encoding="utf-8") == generated["reference"](), "run make docs"
+
+
+def test_the_drawing_of_floors_is_current(generated: dict[str, Any]) -> None:
+    drawn = str(generated["draw_floors"]())
+    assert (DOCS / "images/floors.svg").read_text(encoding="utf-8") == drawn, "run make docs"
 
 
 def prose(file: Path) -> str:
@@ -145,9 +174,9 @@ def test_every_method_cited_is_explained() -> None:
         assert not unknown, f"{file.name} cites {sorted(unknown)}, which docs/methods.md does not explain"
 
 
-def test_the_readme_lists_every_experiment() -> None:
+def test_the_readme_lists_every_experiment(generated: dict[str, Any]) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme == runpy.run_path(str(ROOT / "docs/generate.py"))["with_experiments"](readme), "run make docs"
+    assert readme == generated["with_experiments"](readme), "run make docs"
     assert all(f"](docs/{row.command}.md) | {row.question} |" in readme for row in TABLE.values())
 
 
