@@ -27,15 +27,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md")), *sorted(DOCS.gl
 ID = re.compile(r"\b(?:G[01]|M\d+|D\d+|TB\d|T\d+|V\d|F\d+b?|A\d|P\d|I\d|N\d|E\d)\b")
 HEADINGS = set(re.findall(r"^### (\w+)$", (ROOT / "docs/methods.md").read_text(encoding="utf-8"), re.MULTILINE))
 FENCE = re.compile(r"^(<!-- not run: .+? -->\n)?```(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-SHOWN = {
-    "text",
-    "csv",
-    "json",
-    "diff",
-    "{toctree}",
-    "{eval-rst}",
-    "{include}",
-}  # languages of blocks that are only to be read
+SHOWN = {"text", "csv", "json", "diff", "{toctree}", "{eval-rst}", "{include}"}  # blocks of these are not run
 
 
 class Block(NamedTuple):
