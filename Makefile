@@ -1,7 +1,9 @@
 # make demo   the atlas and report of what is bundled, in demo/
 # make test   everything that has to hold: format, lint, types, tests
 # make lint   the first three of those
-# make docs   the generated parts of docs/
+# make format lays out the code
+# make docs   the generated parts of docs/, and the site in docs/_build
+# make figures   the figures of the experiments' pages, in a while
 # make results   docs/results.md from the files in docs/results/
 # Each makes its own virtual environment, .venv, when it is missing.
 
@@ -16,7 +18,7 @@ define install
 	    || { echo "uv did not install it; trying pip, which takes longer"; $(BIN)/python -m pip install --quiet -e $(1); }
 endef
 
-.PHONY: demo test lint docs results chromium
+.PHONY: demo test lint format docs figures results chromium
 
 demo: .venv/installed
 	$(BIN)/convscope demo
@@ -29,8 +31,17 @@ lint: .venv/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+format: .venv/installed-test
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
 docs: .venv/installed-test
 	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build
+	@echo "docs/_build/index.html"
+
+figures: .venv/installed-test
+	$(BIN)/python docs/figures.py
 
 results: .venv/installed
 	$(BIN)/python docs/results.py

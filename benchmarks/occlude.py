@@ -119,7 +119,8 @@ def curve(count: int, stride: int, clock: Callable[[], float]) -> None:
     """Every mode on pictures that the network knows, of as many classes."""
     net, gallery = load("zfnet128"), images("gallery")
     places = grid((128, 128), (29, 29), (stride, stride))
-    chosen, classes = [], set()
+    chosen: list[torch.Tensor] = []
+    classes: set[str] = set()
     for index, path in enumerate(gallery.paths):
         if (folder := path.split("/")[0]) not in classes and len(chosen) < count:
             x = net.inputs(gallery.item(index))
@@ -180,8 +181,8 @@ def drawn(rows: Sequence[dict[str, Any]], count: int, stride: int) -> None:
     for coarser, colour in ((3, ACCENT), (2, "#b7d67a")):
         words = "third" if coarser == 3 else "second"
         lines[words] = (f"drill, every {words} position, number: share", "drill", coarser, colour)
-    for label, mode, coarser, colour in lines.values():
-        own = [row for row in rows if row["mode"] == mode and row["coarser"] == coarser]
+    for label, mode, step, colour in lines.values():
+        own = [row for row in rows if row["mode"] == mode and row["coarser"] == step]
         x, y = [row["speed"] for row in own], [row["rank correlation"] for row in own]
         axes.plot(x, y, "o-", color=colour, label=label, markersize=5, linewidth=1.4)
         axes.vlines(x, [row["lowest"] for row in own], y, color=colour, linewidth=0.8, alpha=0.6)

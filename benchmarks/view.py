@@ -98,8 +98,8 @@ def synthetic(folder: Path) -> Path:
     put_table(folder / "channels.parquet", CHANNELS, channels())
     put_table(folder / "pictures.parquet", PICTURES, pictures())
     info = small(folder / "small").info
-    changes = {"table": table, "layers": tuple(LAYERS), "spec": None, "pictures": PICTURE_COUNT, "data_classes": None}
-    put(folder / "atlas.json", replace(info, **changes).encoded())
+    info = replace(info, table=table, layers=tuple(LAYERS), spec=None, pictures=PICTURE_COUNT, data_classes=None)
+    put(folder / "atlas.json", info.encoded())
     return folder
 
 

@@ -1,7 +1,7 @@
 """A microscope for convolutional networks.
 
     net = convscope.load("zfnet128")
-    atlas = convscope.atlas(net, convscope.images("gallery"), "out/atlas")
+    atlas = convscope.atlas(net, convscope.images("pictures/"), "out/atlas", layers=["relu5"])
 
 Names are imported when first used, so that `import convscope` and `convscope --help` cost next to nothing.
 """

@@ -88,7 +88,7 @@ class Dag(nn.Module):
             if kind == "residual":
                 x = x + layer(x)
             elif kind == "fork":
-                x = torch.cat([F.relu(branch(x)) for branch in layer], 1)
+                x = torch.cat([F.relu(branch(x)) for branch in layer.children()], 1)
             else:
                 x = layer(x)
         return self.out(x)

@@ -1,4 +1,4 @@
-"""What the documentation says can be done: its commands run, its links lead somewhere, its lists are complete."""
+"""What the documentation says can be done: its code runs as it stands, links lead somewhere, lists are complete."""
 
 import ast
 import contextlib
@@ -8,83 +8,48 @@ import re
 import runpy
 import shlex
 import shutil
+import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+from sphinx.cmd.build import build_main
 
 import convscope
 from convscope.cli import main
 from convscope.experiments import TABLE
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/atlas.md", "docs/view.md", "docs/training.md"]
-PAGES += [f"docs/{row.command}.md" for row in TABLE.values()]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("howto/*.md"))]
 ID = re.compile(r"\b(?:G[01]|M\d+|D\d+|TB\d|T\d+|V\d|F\d+b?|A\d|P\d|I\d|N\d|E\d)\b")
 HEADINGS = set(re.findall(r"^### (\w+)$", (ROOT / "docs/methods.md").read_text(encoding="utf-8"), re.MULTILINE))
-
-SMALL = {  # what keeps a block quick in a test, and off the network
-    "--per-class 100 --epochs 8": "--per-class 2 --epochs 1",
-    "per_class=100, epochs=8": "per_class=2, epochs=1",
-    "--architecture m5 --per-class 140 --epochs 40": "--architecture m5 --per-class 8 --test-cap 2 --epochs 2",
-    "torchvision:resnet18": "py:reader_network:network",
-    "torchvision:alexnet@random": "py:reader_network:network",
-    "atlas zfnet128 gallery": "atlas py:reader_network:network pictures/",
-    "overlap pictures/ gallery": "overlap pictures/ other/",
-    "net2vec zfnet128 gallery": "net2vec zfnet128 gallery --epochs 1 --names red",
-    "zfnet128 drawn ": "py:reader_network:network drawn:24 ",
-    "dissect zfnet128 gallery --rotations 3": "dissect py:reader_network:network pictures/ --quantile 0.2",
-    "dissect zfnet128 marked/": "dissect py:reader_network:network marked/ --quantile 0.2",
-    'convscope.net2vec(net, "drawn"': 'convscope.net2vec(net, "drawn:40", epochs=2',
-    'convscope.dissect(net, "drawn"': 'convscope.dissect(net, "drawn:24"',
-    "redundancy zfnet128 gallery": "redundancy py:reader_network:network pictures/",
-    "-o out/invert": "-o out/invert --steps 2",
-    "-o out/hog": "-o out/hog --steps 2",
-    "--steps 60 -o out/decoded": "--steps 1 -o out/decoded",
-    "--set schedule=cosine": "--set schedule=cosine --set dense=16 --set maps=[4] --set target=16",
-    "--steps 20 -o out/own": "--steps 1 -o out/own",
-    "descriptors=[tiny], steps=20": "descriptors=[tiny], steps=1",
-    "transfer zfnet128 pictures/": "transfer py:reader_network:network pictures/ --no-hog",
-    "linear-probe zfnet128 pictures/": "linear-probe py:reader_network:network pictures/ --layers norm1",
-    "-o out/maximize": "-o out/maximize --steps 2",
-    "-o out/class-means": "-o out/class-means --steps 2",
-    "-o out/curvature": "-o out/curvature --steps 2 --krylov 6",
-    '["relu3:7", "relu5:42"], count=4)': '["conv1:3"], count=4, steps=30, krylov=8)',
-    "-o out/dream": "-o out/dream --steps 1",
-    "-o out/occlude": "-o out/occlude --stride 24",
-    "--size 20 --stride 2": "--size 20 --stride 24",
-    "size=32, stride=8": "size=32, stride=32",
-    "seeds=5)": "seeds=2, steps=2)",
-    "--per-class 30": "--per-class 2 --test-cap 2",
-    "--epochs 40": "--epochs 2 --set side=64 --set maps=[4,4,4,4,4] --set fc=[8,8] --batch-size 2",
-    "evolution out/digits digits": "evolution out/digits digits --sample 40",
-    '"relu5", 42': '"relu5", 2',
-    '"gallery", "out/gallery"': '"pictures/", "out/gallery", layers=["relu5"]',
-    'layers=["pool5", "relu7", "HOG"], train=2, folds=2': 'layers=["relu7"], classifiers=["svm"], train=2, folds=2',
-    'convscope.images("gallery")': '"pictures/"',
-}
-TINY = """
-from convscope import Network
-from convscope.models.variants import build
-
-def network():
-    architecture = {"base": "zfnet", "side": 64, "maps": (4, 4, 4, 4, 4), "fc": (8, 8), "classes": 3}
-    return Network(build(architecture), (3, 64, 64), name="tiny")
-"""
+FENCE = re.compile(r"^(<!-- not run: .+? -->\n)?```(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SHOWN = {"text", "csv", "json", "diff", "{toctree}", "{eval-rst}", "{include}"}  # blocks of these are not run
 
 
-def blocks(page: str, language: str) -> Iterator[str]:
-    """The fenced blocks of a page in order, without those whose reason not to run stands above them."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    for match in re.finditer(rf"(<!-- not run: .+? -->\n)?```{language}\n(.*?)```", text, re.DOTALL):
-        if not match[1]:
-            yield match[2]
+class Block(NamedTuple):
+    """A fenced block of code; `run` is False where a comment above it gives the reason."""
+
+    language: str
+    text: str
+    run: bool
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    return [Block(match[2], match[3], not match[1]) for match in FENCE.finditer(page.read_text(encoding="utf-8"))]
+
+
+def relative(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as the reader of the pages might have it: a few pictures in classes, and one of a cup."""
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder as the reader of the pages might have it: pictures in classes, some with a table of concepts, a cup."""
     chosen = sorted((ROOT / "convscope/assets/gallery").rglob("*.jpg"))[:15]
     for number, file in enumerate(chosen):
         folder = tmp_path / "pictures" / "abc"[number % 3]
@@ -93,35 +58,61 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(chosen[0], tmp_path / "cup.jpg")
     (tmp_path / "other").mkdir()
     shutil.copy(chosen[0], tmp_path / "other")
-    (tmp_path / "reader_network.py").write_text(TINY)
     (tmp_path / "marked").mkdir()
-    shutil.copy(chosen[0], tmp_path / "marked" / "1.jpg")
-    (tmp_path / "marked" / "concepts.csv").write_text("image,category,concept,mask\n1.jpg,scene,street,\n")
+    for number in range(6):
+        shutil.copy(chosen[number], tmp_path / "marked" / f"{number}.jpg")
+    rows = "".join(f"{number}.jpg,scene,street,\n" for number in range(6))
+    (tmp_path / "marked/concepts.csv").write_text(f"image,category,concept,mask\n{rows}")
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    monkeypatch.syspath_prepend(tmp_path)  # as for a script in this folder
+    yield tmp_path
+    for file in tmp_path.glob("*.py"):  # another page may have a file of this name
+        sys.modules.pop(file.stem, None)
 
 
-def small(text: str) -> str:
-    for shown, quick in SMALL.items():
-        text = text.replace(shown, quick)
-    return text
+def run_commands(text: str, page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for line in text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words:
+            assert words[0] == "convscope", f"{page} shows {line!r}: not run, and no reason given"
+            assert main(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_commands_run(page: str, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for block in blocks(page, "sh"):
-        for line in small(block).replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words:
-                assert words[0] == "convscope", f"{page} shows {line!r}: not run, and no reason given"
-                assert main(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
-    for block in blocks(page, "python"):
-        with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(small(block), page, "exec"), {})
+def run_python(text: str, page: str, folder: Path) -> None:
+    """Execute a block; one that begins with a file's name, as `# mine.py`, is that file."""
+    if name := re.match(r"# (\w+\.py)\n", text):
+        (folder / name[1]).write_text(text, encoding="utf-8")
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(text, page, "exec"), {"__name__": page})
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(block.language in ("sh", "python") for block in blocks(page))], ids=relative
+)
+def test_what_a_page_shows_runs_as_it_stands(page: Path, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for block in blocks(page):
+        if block.run and block.language == "sh":
+            run_commands(block.text, relative(page), capsys)
+        if block.run and block.language == "python":
+            run_python(block.text, relative(page), desk)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_no_block_escapes_by_having_no_language(page: Path) -> None:
+    assert {block.language for block in blocks(page)} <= {"sh", "python", *SHOWN}
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build_main(["-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(tmp_path)]) == 0, (
+        capsys.readouterr().err
+    )
+    reference = (tmp_path / "python.html").read_text(encoding="utf-8")
+    missing = [name for name in convscope.__all__ if f'id="convscope.{name}"' not in reference]
+    assert not missing, f"docs/python.md leaves out {missing}"
 
 
 def test_links_lead_somewhere() -> None:
-    for file in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    for file in PAGES:
         text = file.read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)\s]+)\)", text):
             if target.startswith(("https:", "http:")):
@@ -134,9 +125,30 @@ def test_links_lead_somewhere() -> None:
                 assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, f"{file.name}: {target}"
 
 
-def test_the_reference_of_commands_is_current() -> None:
-    written = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
-    assert written == runpy.run_path(str(ROOT / "docs/generate.py"))["reference"](), "run make docs"
+def test_changes_that_a_page_shows_fit_the_code() -> None:
+    changes = [block.text for page in PAGES for block in blocks(page) if block.language == "diff"]
+    assert changes
+    for change in changes:
+        file, *lines = change.splitlines()
+        old = "\n".join(line[1:] for line in lines if not line.startswith("+"))
+        assert old in (ROOT / file.removeprefix("# ")).read_text(encoding="utf-8"), change
+
+
+@pytest.fixture(scope="module")
+def generated() -> Iterator[dict[str, Any]]:
+    """What docs/generate.py defines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(DOCS))
+        yield runpy.run_path(str(DOCS / "generate.py"))
+
+
+def test_the_reference_of_commands_is_current(generated: dict[str, Any]) -> None:
+    assert (DOCS / "cli.md").read_text(encoding="utf-8") == generated["reference"](), "run make docs"
+
+
+def test_the_drawing_of_floors_is_current(generated: dict[str, Any]) -> None:
+    drawn = str(generated["draw_floors"]())
+    assert (DOCS / "images/floors.svg").read_text(encoding="utf-8") == drawn, "run make docs"
 
 
 def prose(file: Path) -> str:
@@ -154,9 +166,9 @@ def test_every_method_cited_is_explained() -> None:
         assert not unknown, f"{file.name} cites {sorted(unknown)}, which docs/methods.md does not explain"
 
 
-def test_the_readme_lists_every_experiment() -> None:
+def test_the_readme_lists_every_experiment(generated: dict[str, Any]) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme == runpy.run_path(str(ROOT / "docs/generate.py"))["with_experiments"](readme), "run make docs"
+    assert readme == generated["with_experiments"](readme), "run make docs"
     assert all(f"](docs/{row.command}.md) | {row.question} |" in readme for row in TABLE.values())
 
 

@@ -320,7 +320,7 @@ def test_encode_small_as_png_large_as_jpeg() -> None:
     assert np.abs(decode(encode(large)).astype(int) - large)[:, :, :2].max() < 40
     assert encode(large) == encode(large.copy())
     with pytest.raises(ArgumentError, match="uint8"):
-        encode(np.zeros((4, 4, 3)))
+        encode(np.zeros((4, 4, 3)))  # type: ignore[arg-type]
 
 
 def test_display_puts_zero_at_mid_grey_and_the_largest_at_the_end() -> None:

@@ -1,6 +1,6 @@
 """What filters and concepts are on at in every picture, a bit for each place: read in two passes, kept, asked for.
 
-    found = Imprints(Slides(network, concepts("drawn"), ["relu5"], grid=4), 0.005)
+    found = Imprints(Slides(network, concepts("drawn:24"), ["relu5"], grid=4), 0.005)
     found.on([3, 4]), found.marked(17, [3, 4])
 
 For methods that come back to the same pictures many times (METHODS N2, N3).

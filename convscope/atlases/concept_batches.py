@@ -1,6 +1,6 @@
 """Pictures with concepts under a network, batch by batch (METHODS N1).
 
-    slides = Slides(network, concepts("drawn"), ["relu5"])
+    slides = Slides(network, concepts("drawn:24"), ["relu5"])
     for slide in slides.each("comparing", marks=True):
         slides.look(slide, {"relu5": reduce})
 

@@ -1,7 +1,5 @@
 """The part of a build that follows the scan: projections, patches and statistics, written as tables (METHODS V5, V6).
 
-    Tables(folder, info, source, network, layers, known, reverse, device, keep_all=False).finish(out, info)
-
 A chunk of channels is a file in `folder`, and what a killed build has finished is not made again.
 """
 

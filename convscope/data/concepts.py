@@ -1,7 +1,7 @@
 """Pictures with concepts marked in them: Broden, any folder with masks and a table, photographs in folders of their
 classes, or drawn pictures (METHODS D7).
 
-    found = concepts("broden1_224/")        # | "marked/" | "101_ObjectCategories/" | "gallery" | "drawn" | "drawn:400"
+    found = concepts("drawn:24")            # | "broden1_224/" | "marked/" | "101_ObjectCategories/" | "gallery"
     found.pictures, found.concepts
     found.marks(7)                          # where which concept is in picture 7
 

@@ -1,8 +1,7 @@
 """Well-known data sets from disk, as their authors divide them, their counts checked (METHODS D1 to D6).
 
-    images("caltech101:ROOT")     images("imagenet:ROOT@val")     images("voc2012:ROOT@train")
-
-A part or a rearrangement of one is read as any other folder. Nothing is downloaded.
+`images` opens them by such spellings as "caltech101:ROOT", "imagenet:ROOT@val" and "voc2012:ROOT@train". A part or a
+rearrangement of one is read as any other folder. Nothing is downloaded.
 """
 
 import hashlib

@@ -1,8 +1,9 @@
 """Finished parts of long work, kept in a folder under what they follow from, so that no start computes one twice.
 
     cache = Cache("out/cache")
-    folder = cache.part("features", {"network": network.fingerprint(), "data": pictures.fingerprint()}, make)
-    arrays = cache.arrays("features", {...}, lambda: {"relu7": features})      # read-only, mapped from the disk
+    key = {"network": network.fingerprint(), "data": pictures.fingerprint()}
+    folder = cache.part("tables", key, make)                                   # a folder that `make` fills
+    arrays = cache.arrays("features", key, lambda: {"relu7": features})        # read-only, mapped from the disk
 
 A part is a folder, made under another name and moved into place whole: what lies under the final name is finished.
 Knows nothing of what it keeps. Several processes may read; one at a time may make a part.

@@ -1,6 +1,6 @@
 """Along which directions is a unit invariant around its optimum? Second derivatives on a sphere (METHODS A5).
 
-    found = curvature(network, ["relu3:7", "stop_sign"])
+    found = curvature(network, "relu2:23", count=1, steps=20, krylov=12)
     found.peaks[0].curvatures, found.peaks[0].errors, found.text
 
 And how far does a quadratic form describe the unit: what it predicts along each direction, against what comes.

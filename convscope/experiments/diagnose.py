@@ -2,7 +2,7 @@
 
 Findings in plain words, each with what to try, as a linter gives them.
 
-    d = diagnose(network, "gallery")
+    d = diagnose(network, "pictures/")
     print(d.text)
     d.layers[0].findings
 

@@ -1,6 +1,6 @@
 """Which human concept does each unit match? Every feature map against every concept that is marked in some pictures.
 
-    found = dissect(network, "broden1_224/", layers=["relu5"])      # or "drawn": needs no download
+    found = dissect(network, "drawn:24", layers=["relu5"])      # or "broden1_224/", the folder of Broden
     found.rows, found.iou["relu5"], found.detectors("relu5")
 
 Two passes over the pictures: the first finds each unit's threshold, the second compares what exceeds it with the

@@ -1,6 +1,6 @@
 """How did these features form over the epochs of a training? The strongest activation at each, projected (METHODS F4).
 
-    e = evolution("out/train", "pictures/")
+    e = evolution("out/train", "pictures/", available=True)
     e.epochs, e.units, e.values, e.images, e.projections, e.converged
 
 Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013), section 4, Figure 4.

@@ -1,6 +1,6 @@
 """What of the picture does this layer still hold? Pictures made from what layers say of them (METHODS I1, I2, I4, I5).
 
-    found = invert(network, ["cup.jpg", "dog.jpg"], layers=["relu1", "relu5"], descriptors=["uoctti"])
+    found = invert(network, ["cup.jpg", "dog.jpg"], layers=["relu5"], descriptors=["uoctti"], steps=5)
     found.made[0].pictures, found.made[0].error, found.means
 
 By gradient descent, the ascent of `maximize` on what still differs, for any layer or descriptor; and by decoders where

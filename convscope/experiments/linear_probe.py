@@ -1,6 +1,6 @@
 """How discriminative is each layer? A linear classifier on every layer's features (METHODS TB7).
 
-    found = linear_probe(network, "caltech101/", cache="cache")
+    found = linear_probe(network, "pictures/", layers=["relu5"], train=2, folds=2, cache="cache")
     found.measured["relu5", "svm"].mean
 
 Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013), table 7.

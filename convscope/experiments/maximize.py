@@ -1,6 +1,6 @@
 """Which picture would excite this unit, channel or class most? Gradient ascent on pictures (METHODS A1-A4, P2-P5).
 
-    found = maximize(network, ["relu5:42", "relu3:7@2,2", "stop_sign", "relu4"])
+    found = maximize(network, ["relu5:42", "relu3:7@2,2", "stop_sign"], steps=5)
     found.pictures, found.history["score"], found.status
 
 Many targets are made in one batch: those of a layer share their passes.

@@ -1,6 +1,6 @@
 """Which combination of filters encodes a concept? Weights that segment it or tell its pictures, and what they share.
 
-    found = net2vec(network, "broden1_224/", layer="layer4")        # or "drawn": needs no download
+    found = net2vec(network, "drawn:48", layer="relu5", names=["sky"], epochs=2)   # or "broden1_224/"
     found.rows, found.weights, found.cosine, found.curve
 
 One filter often says part of a concept; how many it takes, and which concepts are built alike, is read off the weights.

@@ -1,8 +1,8 @@
 """How good are these features on another data set, with how few pictures? Beside HOG, training from scratch and what
 was published.
 
-    found = transfer(network, "caltech101/", train=[15, 30], cache="cache")
-    found.curves["relu7 + softmax"][30].mean
+    found = transfer(network, "pictures/", train=[1, 2], folds=2, cache="cache")
+    found.curves["relu7 + softmax"][2].mean
 
 Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013), tables 4 to 6 and figure 9.
 """

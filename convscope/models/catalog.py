@@ -1,14 +1,14 @@
 """`load`: one spelling for every network there is to look at.
 
-    load("zfnet128")                          # bundled
-    load("torchvision:vgg16")                 # its published weights, downloaded by torchvision on first use
-    load("torchvision:vgg16@random")          # random weights, the same at every load
-    load("torchvision:vgg16@weights.pth")     # a state dict from disk
-    load("keras:vgg16@vgg16.npz")             # VGG16 as Keras has it (METHODS M7)
-    load("timm:resnet18.a1_in1k")             # with the extra convscope[timm]
-    load("model.safetensors")                 # written by `train`
-    load("py:package.module:function")        # what your function returns: a Network, or a module
-    load("py:folder/file.py:Net")             # the same of a file; a class without arguments, or a module, will do
+- "zfnet128": bundled
+- "torchvision:vgg16": its published weights, downloaded by torchvision on first use
+- "torchvision:vgg16@random": random weights, the same at every load
+- "torchvision:vgg16@weights.pth": a state dict from disk
+- "keras:vgg16@vgg16.npz": VGG16 as Keras has it (METHODS M7)
+- "timm:resnet18.a1_in1k": with the extra convscope[timm]
+- "model.safetensors": written by `train`
+- "py:package.module:function": what your function returns, a Network or a module
+- "py:folder/file.py:Net": the same of a file; a class without arguments, or a module, will do
 
 Weights are read as safetensors or with `weights_only=True`; nothing unpickles a file somebody sent.
 """

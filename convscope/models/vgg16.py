@@ -1,7 +1,7 @@
 """VGG16 as Keras has it: its names of layers, its preprocessing, weights from its own file (METHODS M7).
 
-    load("keras:vgg16@vgg16.npz")           # numpy.savez("vgg16.npz", *keras.applications.VGG16().get_weights())
-    load("keras:vgg16@random")
+`load` opens it as "keras:vgg16@vgg16.npz", a file that `numpy.savez("vgg16.npz", *VGG16().get_weights())` writes in
+Keras, or as "keras:vgg16@random".
 
 Keras gives it blue, green, red minus a mean, in levels of 0 to 255; here the first convolution's weights are turned
 round instead, and the network is given red, green, blue, as every other.

@@ -2,7 +2,7 @@
 classes (METHODS E0).
 
     task = labelled_task(images("caltech101/"))
-    found = measured(task, features["relu7"], task.folds(30), ["softmax"], store, standardise=True)["softmax"]
+    found = measured(task, features["relu7"], task.folds(2), ["softmax"], store, standardise=True)["softmax"]
     found.mean, found.std, found.strength
 """
 

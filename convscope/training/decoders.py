@@ -1,6 +1,6 @@
 """Decoders: UpConvNets trained to turn what layers say of a picture back into the picture (METHODS I2, M8).
 
-    train_decoders(network, ["pool5", "relu7"], "pictures/", "out/", epochs=2, lr=1e-3, schedule="cosine")
+    train_decoders(network, ["pool5", "relu7"], "pictures/", "out/", epochs=1, lr=1e-3, maps=[16], dense=32)
 
 OUT holds `decoders.safetensors`, `log.csv` (the loss of every layer), `training.json` and `state.ckpt`, from which
 the same call goes on. All decoders learn from the same forward pass of the network, each from its own error.

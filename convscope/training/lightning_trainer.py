@@ -1,7 +1,5 @@
 """A training as Lightning runs it: the callbacks of all ours, resuming, its talk kept down, interrupts as ours.
 
-    first = fit(trainee, feed, Path("out"), resume=False, lightning={}, callbacks=[log])
-
 Leaves `state.ckpt` in the folder, from which `resume` goes on.
 """
 

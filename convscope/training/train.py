@@ -1,6 +1,6 @@
 """`train`: pictures in, a trained network and its files out (METHODS §3).
 
-    train("pictures/", "out/", architecture="zfnet128", recipe="scaled", epochs=20)
+    train("pictures/", "out/", architecture="zfnet128", recipe="scaled", side=64, epochs=4)
 
 OUT holds `network.safetensors` (the last weights), `snapshots/epoch-NNN.safetensors`, `log.csv`, `training.json`
 (architecture, recipe, data, what started afresh, the log) and `state.ckpt`, from which the same call goes on.

@@ -1,9 +1,5 @@
 """Long work beside the server: a queue, and one process that does what is in it, one after the other.
 
-    jobs = Jobs()
-    number = jobs.submit("occlude", values, given="dog.jpg", places=[atlas.path / "experiments"])
-    jobs.step(number).state
-
 The process starts with the first job and keeps the last network loaded. It writes into a folder whose name begins with
 a dot, which becomes NAME/001, 002, ... when it is complete; a job that is cancelled, or fails, leaves nothing. What an
 app left that was killed itself is cleared away by the next one.

@@ -1,7 +1,5 @@
 """`view`: the web app on an address of this machine, until it is interrupted.
 
-    view("out/atlas", announce=print)
-
 Knows sockets and the command's mistakes; what is served is `app.py`'s.
 """
 

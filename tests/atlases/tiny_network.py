@@ -41,8 +41,8 @@ def tiny(seed: int = 0) -> Network:
     module.add_module("flat", nn.Flatten())
     module.add_module("fc3", nn.Linear(20 * 100, 5))
     with torch.no_grad():
-        module.conv1.weight[7] = 0
-        module.conv1.bias[7] = -1
+        module.get_parameter("conv1.weight")[7] = 0
+        module.get_parameter("conv1.bias")[7] = -1
     return Network(module, (3, 24, 24), classes=list("abcde"), name="tiny")
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_decoding_runs_ahead_but_not_away() -> None:
         started.append(1)
         return torch.zeros(3, 8, 8)
 
-    stream = batches(images([grey(0)] * 500), transform, 10)
+    stream: Any = batches(images([grey(0)] * 500), transform, 10)
     next(stream)
     deadline = time.monotonic() + 10
     while len(started) < 20 and time.monotonic() < deadline:

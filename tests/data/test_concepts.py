@@ -115,8 +115,8 @@ def broden(folder: Path) -> Path:
     things[:2, :, 0], things[:2, :, 1] = 300 % 256, 300 // 256
     upper[0, 0, 0] = lower[0, 0, 0] = 2
     lower[3, 3, 0] = 3
-    for name, labels in (("a_object.png", things), ("a_part_1.png", upper), ("a_part_2.png", lower)):
-        colour(folder / "images", name, labels)
+    for name, pixels in (("a_object.png", things), ("a_part_1.png", upper), ("a_part_2.png", lower)):
+        colour(folder / "images", name, pixels)
     columns = "image,split,ih,iw,sh,sw,color,object,part,material,scene,texture"
     rows = ["a.jpg,train,8,8,4,4,,a_object.png,a_part_1.png;a_part_2.png,,7,", "b.jpg,val,8,8,4,4,,,,,8;7,"]
     table(folder / "index.csv", columns, rows)
@@ -268,7 +268,9 @@ def test_classes_are_objects_and_pixels_have_colours(tmp_path: Path) -> None:
     boat = {str(found.concepts[mark.concept]): mark.mask for mark in found.marks(1).marks}
     assert boat.keys() == {"red (color)", "black (color)", "boat (object)"}
     assert boat["boat (object)"] is None
-    assert np.array_equal(boat["red (color)"], half[..., 0] > 0)
+    red = boat["red (color)"]
+    assert red is not None
+    assert np.array_equal(red, half[..., 0] > 0)
     assert [str(found.concepts[mark.concept]) for mark in found.marks(0).marks] == ["white (color)"]
     assert found.marks(0).categories == {"color", "object"}
 

@@ -165,7 +165,7 @@ def test_picture_is_the_inverse() -> None:
         ({"resize": 63}, "resize"),
     ],
 )
-def test_settings_that_do_not_fit(options: dict[str, object], word: str) -> None:
+def test_settings_that_do_not_fit(options: dict[str, Any], word: str) -> None:
     with pytest.raises(ArgumentError, match=word):
         Preprocess(**({"input_size": (3, 64, 64)} | options))
 

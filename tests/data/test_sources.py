@@ -5,6 +5,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -222,10 +223,12 @@ def test_sources_without_index_or_pictures() -> None:
         def __iter__(self) -> Iterator[int]:
             yield 1
 
-    for source in (Endless(), None, 3, {"a": 1}, {"a.png"}):
+    several: list[Any] = [Endless(), None, 3, {"a": 1}, {"a.png"}]
+    for source in several:
         with pytest.raises(DataError, match="expected pictures by index"):
             images(source)
-    for empty in ([], iter([]), torch.zeros(0, 3, 8, 8), Listed([])):
+    nothing: list[Any] = [[], iter([]), torch.zeros(0, 3, 8, 8), Listed([])]
+    for empty in nothing:
         with pytest.raises(DataError, match="it is empty"):
             images(empty)
 

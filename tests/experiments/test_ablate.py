@@ -49,7 +49,7 @@ def test_what_it_tells_of_a_variant_is_what_its_network_does(found: Ablation) ->
         variant.weights, variant.errors["val top-1"], variant.errors["val top-5"], variant.right, strict=True
     ):
         again = evaluate(load(str(file)), "digits", per_class=6, device="cpu")
-        assert (again.errors[1], again.errors[5]) == (pytest.approx(top1), pytest.approx(top5))
+        assert [again.errors[1], again.errors[5]] == pytest.approx([top1, top5])
         assert torch.equal(again.probabilities.argmax(1) == again.labels, right)
     assert found.trained_on == 60
     assert found.measured_on == variant.right.shape[1] == 500
@@ -123,7 +123,8 @@ def test_a_kill_before_a_training_is_filed_does_not_cost_it(
             if self.suffix == ".part" and self.is_dir():
                 (self / "network.safetensors.7.part").write_bytes(b"half")
                 raise KeyboardInterrupt
-            return Path(os.rename(self, target) or target)  # noqa: PTH104 - what is patched
+            os.rename(self, target)  # noqa: PTH104 - what is patched
+            return target
 
         patched.setattr(Path, "rename", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -138,7 +139,7 @@ def test_a_kill_before_a_training_is_filed_does_not_cost_it(
 
 
 def failing(name: str, error: Exception) -> Callable[..., Any]:
-    real = module.train
+    real = module.train  # type: ignore[attr-defined]
 
     def train(*args: Any, **options: Any) -> Any:
         if options["name"] == name:

@@ -51,7 +51,7 @@ def test_inactive_maps_are_reported() -> None:
     net = network(9)
     with torch.no_grad():
         biases = [100.0, 100, -100, 100, 100, -100, 100, 100, 100]
-        net.module.get_submodule("conv").bias.copy_(torch.tensor(biases))
+        net.module.get_parameter("conv.bias").copy_(torch.tensor(biases))
     found = activations(net, picture())
     assert found.inactive("relu") == [2, 5]
     assert [row["map"] for row in found.rows if row["inactive"]] == [2, 5]
@@ -84,7 +84,7 @@ def test_more_than_64_maps_take_another_page() -> None:
 def test_a_constant_picture_and_a_silent_network_are_drawn() -> None:
     net = network()
     with torch.no_grad():
-        net.module.get_submodule("conv").bias.fill_(-100)
+        net.module.get_parameter("conv.bias").fill_(-100)
     found = activations(net, torch.zeros(1, 3, 8, 8))
     assert found.inactive("relu") == list(range(70))
     assert len(texts(found)) == 4

@@ -18,6 +18,8 @@ QUICK: dict[str, Any] = {"steps": 40, "krylov": 16, "count": 2}
 class Quadratic(nn.Module):
     """Half of xᵀAx of a flattened picture."""
 
+    a: Tensor
+
     def __init__(self, a: Tensor) -> None:
         super().__init__()
         self.register_buffer("a", a)
@@ -63,10 +65,10 @@ def test_a_linear_unit_and_its_box() -> None:
     assert corner.box == (0, 0, 2, 2)
     assert middle.box == (5, 5, 8, 8)
     assert middle.target.name == "conv:2@6,6"
-    weight = net.module.get_submodule("conv").weight[2].detach()
+    weight = net.module.get_parameter("conv.weight")[2].detach()
     assert float(torch.cosine_similarity(middle.picture.flatten(), weight.flatten(), 0)) > 0.999
     assert middle.norm == pytest.approx(45 * 27**0.5)
-    bias = float(net.module.get_submodule("conv").bias[2].detach())
+    bias = float(net.module.get_parameter("conv.bias")[2].detach())
     assert middle.spectrum.tolist() == pytest.approx([-(middle.value - bias) / middle.value] * 16)
     assert middle.own == middle.value
     assert float(middle.errors.max()) < 0.02
@@ -121,8 +123,8 @@ def test_the_same_seed_the_same_peak() -> None:
 def silenced() -> Network:
     net = convolutional()
     with torch.no_grad():
-        net.module.get_submodule("conv").weight[0] = 0
-        net.module.get_submodule("conv").bias[0] = 0
+        net.module.get_parameter("conv.weight")[0] = 0
+        net.module.get_parameter("conv.bias")[0] = 0
     return net
 
 

@@ -1,6 +1,7 @@
 """Faults planted in a first layer are found, and a sound one raises no alarm (METHODS F6)."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,6 +86,10 @@ def test_sinusoids_of_one_frequency_and_too_high_ones() -> None:
 
 def test_a_chirp_is_aliased_at_stride_four_and_less_at_two() -> None:
     coarse, fine = (diagnose(network(chirps(), stride), PICTURES).layers[0] for stride in (4, 2))
+    assert coarse.shift is not None
+    assert fine.shift is not None
+    assert coarse.grid is not None
+    assert fine.grid is not None
     assert {"aliasing", "grid"} <= {f.code for f in coarse.findings if f.severity != "ok"}
     assert float(coarse.aliasing.mean()) > 1.5 * float(fine.aliasing.mean())
     assert coarse.shift > 1.5 * fine.shift
@@ -93,11 +98,14 @@ def test_a_chirp_is_aliased_at_stride_four_and_less_at_two() -> None:
 
 def test_a_filter_that_never_responds() -> None:
     net = network(gabors())
-    net.module[0].bias = nn.Parameter(torch.zeros(64))
-    net.module[0].bias.data[3] = -1e6
+    bias = torch.zeros(64)
+    bias[3] = -1e6
+    net.module.get_submodule("0").register_parameter("bias", nn.Parameter(bias))
     found = diagnose(net, PICTURES)
     assert alarms(found) == {"dead-activity": "0:3"}
-    assert float(found.layers[0].fires[3]) == 0
+    fires = found.layers[0].fires
+    assert fires is not None
+    assert float(fires[3]) == 0
     assert "dead-activity" not in {finding.code for finding in diagnose(net).findings}
     assert "without pictures" in diagnose(net).notes[0]
 
@@ -130,8 +138,10 @@ def test_shift_inconsistency_against_the_obvious_way() -> None:
 def test_a_chirp_picture_moves_inconsistently_at_stride_four() -> None:
     u = torch.arange(96).double()
     picture = torch.cos(2 * math.pi * 0.45 * u * u / (2 * 96)).expand(1, 3, 96, 96)
-    values = [shift_inconsistency(convolution(network(gabors(), stride).graph()), picture) for stride in (2, 4)]
-    assert values[1] > 1.5 * values[0]
+    fine, coarse = (shift_inconsistency(convolution(network(gabors(), stride).graph()), picture) for stride in (2, 4))
+    assert fine is not None
+    assert coarse is not None
+    assert coarse > 1.5 * fine
     assert shift_inconsistency(convolution(network(gabors(), 1).graph()), picture) is None
 
 
@@ -199,7 +209,7 @@ def test_the_bundled_network() -> None:
     assert values["dead-weight"] == values["dead-activity"] == 0
 
 
-def test_bad_networks_and_settings(tmp_path) -> None:
+def test_bad_networks_and_settings(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="every filter of 0 is zero"):
         diagnose(network(torch.zeros(4, 7, 7)))
     with pytest.raises(NetworkError, match="no two-dimensional convolution"):

@@ -21,6 +21,8 @@ from convscope.experiments.dissect import _bases, dissect
 from convscope.figures.dissect import dissect as draw
 from convscope.runner import perform
 
+Masks = list[dict[int, Tensor | None]]
+
 SIDE = 20
 
 
@@ -53,7 +55,7 @@ def planted(count: int = 10) -> Concepts:
     the same everywhere.
     """
     pictures = torch.rand(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
-    masks = []
+    masks: Masks = []
     for n, picture in enumerate(pictures):
         spot = torch.zeros(SIDE, SIDE, dtype=torch.bool)
         spot[n, 3:5] = True
@@ -133,7 +135,7 @@ def test_pictures_in_which_nobody_looked_do_not_count() -> None:
 def test_random_units_match_as_far_as_chance_goes() -> None:
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand(40, 3, SIDE, SIDE, generator=generator)
-    masks = [{0: torch.rand(SIDE, SIDE, generator=generator) < 0.3} for _ in pictures]
+    masks: Masks = [{0: torch.rand(SIDE, SIDE, generator=generator) < 0.3} for _ in pictures]
     found = dissect(eye(), marked(pictures, masks, [SPOT]), layers=["0"], grid=1, quantile=0.2)
     chance = 0.2 * 0.3 / (0.2 + 0.3 - 0.2 * 0.3)
     assert found.iou["0"].flatten().tolist() == pytest.approx([chance] * 3, abs=0.02)
@@ -185,7 +187,7 @@ def test_it_is_what_keeping_everything_and_looping_gives(seed: int, pixel: int, 
     module = nn.Sequential(nn.Conv2d(3, 5, 3, 2, 1), nn.ReLU(), nn.Conv2d(5, 4, 2))
     network = Network(module, (3, 9, 8), 0.0, 1.0)
     pictures = torch.randn(5, 3, 9, 8)
-    masks = [{k: torch.rand(9, 8) < 0.3 for k in range(3) if torch.rand(()) < 0.6} for _ in pictures]
+    masks: Masks = [{k: torch.rand(9, 8) < 0.3 for k in range(3) if torch.rand(()) < 0.6} for _ in pictures]
     looked: list[set[str]] = [{"part", "object"}, {"part"}, {"object"}, set(), {"part", "object"}]
     concepts = [Concept("a", "part"), Concept("b", "part"), Concept("c", "object")]
     for own, categories in zip(masks, looked, strict=True):
@@ -230,10 +232,11 @@ def test_random_bases_are_orthogonal_and_mix_detectors_away() -> None:
     assert torch.allclose(bases @ bases.transpose(1, 2), torch.eye(16).expand(3, -1, -1), atol=1e-5)
     assert torch.equal(bases[0], torch.eye(16))
     generator = torch.Generator().manual_seed(0)
-    pictures, masks = torch.rand(6, 3, SIDE, SIDE, generator=generator), []
+    pictures = torch.rand(6, 3, SIDE, SIDE, generator=generator)
+    masks: Masks = []
     for picture in pictures:  # every unit has a concept of its own
         own = {k: torch.rand(SIDE, SIDE, generator=generator) < 0.02 for k in range(3)}
-        masks.append(own)
+        masks.append({**own})
         for k, mask in own.items():
             picture[k][mask] += 2
     concepts = [Concept(name, "part") for name in "abc"]
@@ -264,8 +267,8 @@ def test_vectors_and_dead_layers_pass() -> None:
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5), nn.ReLU()
     )
     with torch.no_grad():
-        module[0].weight.zero_()
-        module[0].bias.fill_(-1)
+        module.get_parameter("0.weight").zero_()
+        module.get_parameter("0.bias").fill_(-1)
     net = Network(module, (3, SIDE, SIDE), 0.0, 1.0)
     found = dissect(net, planted(), layers=["1", "5"], quantile=0.2)
     assert [len(found.iou[layer]) for layer in ("1", "5")] == [4, 5]
@@ -290,7 +293,7 @@ def test_bad_input(tmp_path: Path) -> None:
         ({"batch_size": 0}, "batch_size is 0"),
     ):
         with pytest.raises(ArgumentError, match=words):
-            dissect(net, source, layers=["0"], **options)  # type: ignore[arg-type]
+            dissect(net, source, layers=["0"], **options)
     with pytest.raises(ArgumentError, match="no rectified maps"):
         dissect(net, source)
     with pytest.raises(LayerError):

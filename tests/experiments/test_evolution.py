@@ -47,8 +47,8 @@ def planted(filters: Sequence[Sequence[Tensor]], biases: Sequence[Sequence[float
     for epoch, weights in enumerate(filters, 1):
         module = nn.Sequential(nn.Conv2d(3, len(weights), 2), nn.ReLU())
         with torch.no_grad():
-            module[0].weight.copy_(torch.stack(list(weights)))
-            module[0].bias.copy_(torch.tensor(biases[epoch - 1] if biases else [0.0] * len(weights)))
+            module.get_parameter("0.weight").copy_(torch.stack(list(weights)))
+            module.get_parameter("0.bias").copy_(torch.tensor(biases[epoch - 1] if biases else [0.0] * len(weights)))
         found.append((epoch, Network(module, (3, 6, 6), 0.5, 0.25, resize=6)))
     return found
 
@@ -93,8 +93,8 @@ def test_similarity_is_that_of_projections_at_one_place_in_one_picture() -> None
     for u, unit in enumerate(found.units):
         index, place = int(found.pictures[u, -1]), tuple(found.positions[u, -1].tolist())
         x = last.transform(source.picture(index))[None]
-        views = [project(network, x, unit.at(place), start="activation") for _, network in snapshots[:-1]]  # type: ignore[arg-type]
-        final = project(last, x, unit.at(place)).pixels.flatten()  # type: ignore[arg-type]
+        views = [project(network, x, unit.at(place), start="activation") for _, network in snapshots[:-1]]
+        final = project(last, x, unit.at(place)).pixels.flatten()
         expected = [float(F.cosine_similarity(view.pixels.flatten(), final, 0)) for view in views]
         assert found.similarity[u].tolist() == pytest.approx([*expected, 1.0], abs=1e-4)
 

@@ -29,7 +29,7 @@ def small(dead: bool = False) -> Network:
     module.add_module("fc", nn.Linear(12 * 64, 3))
     if dead:
         with torch.no_grad():
-            module.get_submodule("conv").bias.fill_(-100.0)
+            module.get_parameter("conv.bias").fill_(-100.0)
     return Network(module, (3, 16, 16), 0.45, 0.2, name="small")
 
 
@@ -103,7 +103,7 @@ def test_decoders_are_measured_beside_the_descent_at_their_size(tmp_path: Path) 
     with torch.no_grad():
         for parameter in decoders.parameters():
             parameter.zero_()
-        decoders["relu2"][-1].bias.copy_(torch.tensor([0.5, 0.0, -0.5]))  # type: ignore[arg-type]
+        decoders["relu2"][-1].bias.copy_(torch.tensor([0.5, 0.0, -0.5]))  # type: ignore[operator]
     write(decoders, tmp_path / "decoders.safetensors", net, {})
     x = pictures()
     found = invert(net, x, decoders=tmp_path / "decoders.safetensors", steps=3)
@@ -163,7 +163,7 @@ def test_the_figure_draws_so_many_pictures() -> None:
 def test_without_a_gradient_at_the_start_it_stays_there_and_says_so() -> None:
     net = small()
     with torch.no_grad():
-        net.module.get_submodule("conv").bias.fill_(-1)  # silent on faint noise, not on pictures
+        net.module.get_parameter("conv.bias").fill_(-1)  # silent on faint noise, not on pictures
     x = 3 * pictures()
     with pytest.warns(UserWarning, match="relu has no gradient at the start"):
         found = invert(net, x, layers=["relu"], steps=3)
@@ -190,4 +190,4 @@ def test_mistakes() -> None:
         ({"step": 0.0}, "step is 0.0"),
     ):
         with pytest.raises(ConvscopeError, match=words):
-            invert(net, x, **values)  # type: ignore[arg-type]
+            invert(net, x, **values)

@@ -22,10 +22,10 @@ def network() -> Network:
     """Its first layer sees colour; the second forgets all but brightness."""
     net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.AvgPool2d(4), nn.Conv2d(3, 1, 1), nn.ReLU())
     with torch.no_grad():
-        net[0].weight.copy_(torch.eye(3)[:, :, None, None])
-        net[3].weight.fill_(1 / 3)
+        net.get_parameter("0.weight").copy_(torch.eye(3)[:, :, None, None])
+        net.get_parameter("3.weight").fill_(1 / 3)
         for layer in (0, 3):
-            net[layer].bias.zero_()
+            net.get_parameter(f"{layer}.bias").zero_()
     return Network(net, (3, 8, 8), 0.0, 1.0, name="colours")
 
 

@@ -44,7 +44,7 @@ def convolutional() -> Network:
 
 def silenced(net: Network, channel: int) -> Network:
     with torch.no_grad():
-        net.module.get_submodule("conv2").bias[channel] = -100.0
+        net.module.get_parameter("conv2.bias")[channel] = -100.0
     return net
 
 
@@ -61,10 +61,10 @@ def test_a_linear_units_optimum_is_its_weight() -> None:
     net = linear()
     found = maximize(net, ["fc:2", "dog"], preset="sphere", norm=50.0)
     for row, channel in enumerate([2, 1]):
-        weight = net.module.get_submodule("fc").weight[channel].detach()
+        weight = net.module.get_parameter("fc.weight")[channel].detach()
         assert float(torch.cosine_similarity(found.pictures[row].flatten(), weight, 0)) > 0.999
         assert float(found.levels[row].norm()) == pytest.approx(50)
-        best = 50 * weight.norm() + net.module.get_submodule("fc").bias[channel].detach()
+        best = 50 * weight.norm() + net.module.get_parameter("fc.bias")[channel].detach()
         assert found.rows[row]["score"] == pytest.approx(float(best), rel=1e-3)
 
 
@@ -77,7 +77,7 @@ def test_small_steps_never_lose(target: str) -> None:
 
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_every_preset_climbs_the_same_way_twice(preset: Any) -> None:
-    octaves = {} if preset == "deepdream" else {"start": "noise"}
+    octaves: dict[str, Any] = {} if preset == "deepdream" else {"start": "noise"}
     how = replace(PRESETS[preset], steps=4, noise=20.0 if PRESETS[preset].paint == "pixels" else 0.3)
     if preset == "deepdream":
         how = replace(how, octaves=2)
@@ -107,7 +107,7 @@ def test_p3_against_its_formula() -> None:
     net = convolutional()
     module = net.working("cpu")
     for preset in ("literal", "normalised"):
-        found = maximize(net, "dog", preset=preset, steps=3, start="zero", seed=0)  # type: ignore[arg-type]
+        found = maximize(net, "dog", preset=preset, steps=3, start="zero", seed=0)
         levels = torch.zeros(1, 3, 16, 16, dtype=torch.float64)
         scale = 255 * net.std.double()
         for number in range(3):
@@ -145,7 +145,7 @@ def test_a_silent_unit_is_stuck_skipped_or_woken() -> None:
     with pytest.raises(ArgumentError, match="all skipped"):
         maximize(net, "relu2:2", preset="channel")
     with torch.no_grad():
-        net.module.get_submodule("conv2").bias[0] = -0.9
+        net.module.get_parameter("conv2.bias")[0] = -0.9
     woken = maximize(net, "relu2:0")
     assert float(woken.history["score"][0, 0]) == 0
     assert woken.rows[0]["score"] > 0

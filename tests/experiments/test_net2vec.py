@@ -87,7 +87,9 @@ def test_a_concept_everywhere_is_learned_unweighted() -> None:
 
 def test_neighbours_and_what_filters_share() -> None:
     made = replace(found(), weights=torch.tensor([[3.0, 0, 0], [2, 0.1, 0], [0, 0, 1], [0, -1, 0]]))
-    assert made.neighbours(0, 1) == [(BOTH, pytest.approx(2 / (4 + 0.01) ** 0.5))]
+    ((nearest, cosine),) = made.neighbours(0, 1)
+    assert nearest == BOTH
+    assert cosine == pytest.approx(2 / (4 + 0.01) ** 0.5)
     assert [concept for concept, _ in made.neighbours(3)] == [EITHER, FIRST, BOTH]
     assert made.cosine.diagonal().tolist() == pytest.approx([1] * 4)
     assert set(made.shared()) == {0, 1, 2}  # fewer than ten filters: all concepts have all of them

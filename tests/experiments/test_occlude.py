@@ -184,7 +184,7 @@ def test_a_network_without_classes_and_pictures_of_another_size() -> None:
 def test_the_approximate_modes_say_so() -> None:
     exact = occlude(load("zfnet128"), noisy(0), stride=24)
     for mode in ("capped", "drill"):
-        found = occlude(load("zfnet128"), noisy(0), stride=24, mode=mode)  # type: ignore[arg-type]
+        found = occlude(load("zfnet128"), noisy(0), stride=24, mode=mode)
         assert found.notes == (f"mode {mode}: the maps are approximate",)
         assert found.probability.shape == exact.probability.shape
     whole = occlude(load("zfnet128"), noisy(0), stride=24, mode="whole")

@@ -1,7 +1,8 @@
 """Projection as a user calls it: against Captum, by its invariants (METHODS V1), and on bad input (METHODS 12)."""
 
 import warnings
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -64,9 +65,8 @@ def test_gradient_rule_is_autograd(how: str) -> None:
     net, x = spelled(how), noise()
     p = project(net, x, "c:3@1,2", rule="gradient", start="one")
     leaf = x.clone().requires_grad_()
-    h = net.module.c(
-        nn.functional.max_pool2d(net.module.rectifier(net.module.b(net.module.rectifier(net.module.a(leaf)))), 3, 2)
-    )
+    module: Any = net.module
+    h = module.c(nn.functional.max_pool2d(module.rectifier(module.b(module.rectifier(module.a(leaf)))), 3, 2))
     expected = torch.autograd.grad(h[:, 3, 1, 2].sum(), leaf)[0]
     torch.testing.assert_close(p.pixels, expected, rtol=0, atol=1e-10)
     torch.testing.assert_close(p.values, h[:, 3, 1, 2].detach())
@@ -78,7 +78,7 @@ def test_linear_in_the_selected_value_and_zero_where_nothing_is_selected() -> No
     p, one = project(net, x, "relu:2"), project(net, x, "relu:2", start="one")
     torch.testing.assert_close(p.pixels, one.pixels * p.values[0])
     assert p.replaced == ("relu", "relu", "relu")
-    dark = net.module.c.bias
+    dark = net.module.get_parameter("c.bias")
     with torch.no_grad():
         dark.fill_(-1e3)
     with pytest.warns(UserWarning, match=r"relu:2@0,0 is 0: what is not positive"):
@@ -143,7 +143,7 @@ def test_whole_maps_vectors_and_patches() -> None:
 
 
 @pytest.mark.parametrize("unpool", get_args(Unpool))
-def test_unpoolings_agree_where_windows_do_not_overlap(unpool: str) -> None:
+def test_unpoolings_agree_where_windows_do_not_overlap(unpool: Unpool) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 2, 2)).double()
     p = project(Network(module, (3, 10, 10), 0.0, 1.0), noise(1, 10), "3:1@1,1", unpool=unpool, start="one")
@@ -163,12 +163,12 @@ def test_unpoolings_agree_where_windows_do_not_overlap(unpool: str) -> None:
         ("c:1", {"start": "zero"}, ArgumentError, "start is 'zero'"),
     ],
 )
-def test_bad_units_and_options(unit: str, options: dict[str, str], error: type[Exception], words: str) -> None:
+def test_bad_units_and_options(unit: str, options: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         project(spelled(), noise(1), unit, **options)
 
 
-def test_bad_pictures(tmp_path) -> None:
+def test_bad_pictures(tmp_path: Path) -> None:
     net = spelled()
     with pytest.raises(NetworkError, match="fails on a 3x3x3 picture"):
         project(net, noise(1, 3), "c:1")

@@ -34,9 +34,10 @@ class Labelled:
 def network(norm: bool = False) -> Network:
     """Seven filters: 4 is 0 turned by a right angle in other colours, 5 is 2.5 times 1, 6 is zero."""
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Conv2d(3, 7, 5, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(63, 2))
+    conv = nn.Conv2d(3, 7, 5, 2)
+    module = nn.Sequential(conv, nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(63, 2))
     with torch.no_grad():
-        weight, bias = module[0].weight, module[0].bias
+        weight, bias = conv.weight, conv.get_parameter("bias")
         weight[TURNED] = torch.rot90(weight[0, [1, 2, 0]], 1, (1, 2))
         weight[SCALED], bias[SCALED] = 2.5 * weight[1], 2.5 * bias[1]
         weight[ZERO] = 0
@@ -65,7 +66,7 @@ def test_merging_multiples_changes_nothing_and_pruning_is_silence() -> None:
     assert SCALED in tried.kept
     for name, tensor in net.module.state_dict().items():
         assert torch.equal(tensor, weights[name])
-    assert not net.module[0]._forward_hooks
+    assert not net.module.get_submodule("0")._forward_hooks
     # The same by hand: next-layer weights added up, the pruned filter's set to zero.
     x, merged = Labelled().pictures, {k: v.clone() for k, v in weights.items()}
     planes = merged["4.weight"].view(2, 7, 9)
@@ -74,15 +75,15 @@ def test_merging_multiples_changes_nothing_and_pruning_is_silence() -> None:
     before = float((net.module(x).argmax(1) == torch.tensor(Labelled().targets)).float().mean())
     net.module.load_state_dict(merged)
     after = float((net.module(x).argmax(1) == torch.tensor(Labelled().targets)).float().mean())
-    assert (tried.before, tried.after) == (pytest.approx(100 * before), pytest.approx(100 * after))
+    assert [tried.before, tried.after] == pytest.approx([100 * before, 100 * after])
 
 
 @pytest.mark.filterwarnings("ignore:filter 6 is")
 def test_only_merging_keeps_the_accuracy_exactly() -> None:
     net = network()
     with torch.no_grad():
-        net.module[0].weight[TURNED] = 0.5 * net.module[0].weight[0]
-        net.module[0].bias[TURNED] = 0.5 * net.module[0].bias[0]
+        for tensor in net.module.get_submodule("0").parameters():
+            tensor[TURNED] = 0.5 * tensor[0]
     tried = redundancy(net, Labelled()).compression
     assert tried is not None
     assert tried.merged == (1, TURNED)
@@ -108,16 +109,16 @@ def test_pictures_instead_of_filters(tmp_path: Path) -> None:
 
 def test_a_normalised_layer_is_cut_behind_the_normalisation() -> None:
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Conv2d(3, 4, 5), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    module[1].running_mean.data.uniform_(-1, 1)
+    conv, norm, head = nn.Conv2d(3, 4, 5), nn.BatchNorm2d(4), nn.Linear(4, 2)
+    norm.get_buffer("running_mean").uniform_(-1, 1)
     with torch.no_grad():
-        module[0].weight[3] = -module[0].weight[0]
-    net = Network(nn.Sequential(module, nn.Linear(4, 2)), (3, 16, 16), 0.0, 1.0, classes=("a", "b"))
+        conv.weight[3] = -conv.weight[0]
+    module = nn.Sequential(nn.Sequential(conv, norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), head)
+    net = Network(module, (3, 16, 16), 0.0, 1.0, classes=("a", "b"))
     tried = redundancy(net, Labelled()).compression
     assert tried is not None
     assert len(tried.pruned) == 1
-    weights = net.module[1].weight.data
-    weights[:, tried.pruned[0]] = 0
+    head.weight.data[:, tried.pruned[0]] = 0
     by_hand = (net.module.eval()(Labelled().pictures).argmax(1) == torch.tensor(Labelled().targets)).float().mean()
     assert tried.after == pytest.approx(100 * float(by_hand))
 

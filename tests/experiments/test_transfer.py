@@ -24,9 +24,9 @@ def network() -> Network:
     """It sees colour, through a batch normalisation with statistics of its own; left in training mode."""
     net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU(), nn.AvgPool2d(16))
     with torch.no_grad():
-        net[0].weight.copy_(torch.eye(3)[:, :, None, None])
-        net[0].bias.zero_()
-        net[1].running_mean.fill_(0.1)
+        net.get_parameter("0.weight").copy_(torch.eye(3)[:, :, None, None])
+        net.get_parameter("0.bias").zero_()
+        net.get_buffer("1.running_mean").fill_(0.1)
     return Network(net.train(), (3, 16, 16), 0.0, 1.0, name="colours")
 
 
@@ -64,7 +64,7 @@ def test_published_numbers_stand_beside_ours() -> None:
 def test_from_scratch_is_trained_on_the_fold_alone_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = Network(build(SMALL), (3, 64, 64), name="small")
     options: dict[str, Any] = {"train": [2], "folds": 2, "hog": False, "device": "cpu"}
-    alone = {"scratch": [3], "scratch_epochs": 2, "cache": tmp_path}
+    alone: dict[str, Any] = {"scratch": [3], "scratch_epochs": 2, "cache": tmp_path}
     found = transfer(net, pictures(6, 32), **options, **alone)
     trained = found.curves[ALONE][3]
     assert trained.confusion.sum() == 9

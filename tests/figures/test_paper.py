@@ -1,5 +1,6 @@
 import io
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def entry(layer: str, channel: int, pictures: int) -> Entry:
     )
 
 
-class Folder:
+class Shelf:
     """An atlas of three layers in memory; odd channels are dead."""
 
     layers = ("relu1", "relu2", "relu3")
@@ -41,21 +42,25 @@ class Folder:
         return entry(layer, channel, 0 if channel % 2 else 9)
 
 
+def folder() -> Any:
+    return Shelf()
+
+
 def test_the_choice_is_seeded_and_as_large_as_the_papers() -> None:
-    first, second, other = sample(Folder()), sample(Folder()), sample(Folder(), seed=1)
+    first, second, other = sample(folder()), sample(folder()), sample(folder(), seed=1)
     assert {layer: len(entries) for layer, entries in first.entries.items()} == {"relu1": 12, "relu2": 16, "relu3": 16}
     channels = [[e.channel for e in chosen.entries["relu3"]] for chosen in (first, second, other)]
     assert channels[0] == channels[1] != channels[2]
 
 
 def test_leaving_a_layer_out_does_not_change_the_others() -> None:
-    alone = sample(Folder(), ["relu3"], maps=5)
-    among = sample(Folder(), maps=5)
+    alone = sample(folder(), ["relu3"], maps=5)
+    among = sample(folder(), maps=5)
     assert [e.channel for e in alone.entries["relu3"]] == [e.channel for e in among.entries["relu3"]]
 
 
 def test_rows_say_what_is_shown_and_measured() -> None:
-    rows = sample(Folder(), ["relu2"], maps=40).rows
+    rows = sample(folder(), ["relu2"], maps=40).rows
     maps = [row for row in rows if row["scope"] == "map"]
     assert [row["channel"] for row in maps if row["dead"]] == list(range(1, 40, 2))
     assert sum(row["scope"] == "tile" for row in rows) == 20 * 9
@@ -68,9 +73,9 @@ def test_rows_say_what_is_shown_and_measured() -> None:
 
 def test_an_unknown_layer_is_named() -> None:
     with pytest.raises(LayerError, match="relu7"):
-        sample(Folder(), ["relu7"])
+        sample(folder(), ["relu7"])
     with pytest.raises(ArgumentError, match="maps is 0"):
-        sample(Folder(), maps=0)
+        sample(folder(), maps=0)
 
 
 def saved(figure: object) -> np.ndarray:
@@ -80,7 +85,7 @@ def saved(figure: object) -> np.ndarray:
 
 
 def test_figure_2_shows_every_chosen_map() -> None:
-    chosen = sample(Folder(), maps=5)
+    chosen = sample(folder(), maps=5)
     pixels = saved(figure2(chosen))
     shown = plate(chosen.entries["relu1"][0])
     windows = np.lib.stride_tricks.sliding_window_view(pixels[:120, :90], shown[:40, :40].shape)

@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,7 +117,8 @@ def test_a_switch_stands_where_the_maximum_was(picture: np.ndarray) -> None:
 def test_the_unpooled_window_is_what_the_deconvnet_passes_down(picture: np.ndarray) -> None:
     net = network(side=96)
     facts = switch(net, picture).facts
-    module, x = net.working("cpu"), net.transform(picture)[None].requires_grad_()
+    module: Any = net.working("cpu")
+    x = net.transform(picture)[None].requires_grad_()
     with Rectified():
         below = module.relu1(module.conv1(x))
         above = module.pool1(below)

@@ -31,7 +31,7 @@ def test_parameters_grouped_and_dense() -> None:
         alternative = AlexNet(groups=(1, 1, 2, 2, 2))
     assert sum(p.numel() for p in grouped.parameters()) == 60_965_224
     assert sum(p.numel() for p in dense.parameters()) == 62_378_344
-    assert alternative.conv3.weight.shape[1] == 128
+    assert alternative.get_parameter("conv3.weight").shape[1] == 128
 
 
 @pytest.mark.parametrize("layer", ["conv2", "conv4", "conv5"])

@@ -1,6 +1,7 @@
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ def test_timm_by_name() -> None:
     assert "layer1.0.act1" in net.rectified()
 
 
-def test_weights_from_disk(tmp_path) -> None:
+def test_weights_from_disk(tmp_path: Path) -> None:
     net = load("torchvision:squeezenet1_1@random")
     state = {name: tensor + 1 for name, tensor in net.module.state_dict().items()}
     torch.save(state, tmp_path / "w.pth")
@@ -68,17 +69,17 @@ def test_weights_from_disk(tmp_path) -> None:
 
 
 class Evil:
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[object, ...]:
         return (sys.exit, (1,))
 
 
-def test_nothing_is_unpickled(tmp_path) -> None:
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
     torch.save({"w": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(WeightsError, match="cannot be read as a plain state dict"):
         load(f"torchvision:alexnet@{tmp_path / 'evil.pth'}")
 
 
-def test_networks_from_the_users_code(tmp_path, monkeypatch) -> None:
+def test_networks_from_the_users_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n"
         "def net():\n    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())\n"

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +16,8 @@ from tests.slow_twins import plain_copy
 SMALL = {"base": "zfnet", "side": 64, "maps": (4, 4, 4, 4, 4), "fc": (8, 8), "classes": 3}
 
 
-def small() -> Network:
+def small() -> Any:
+    """A Network whose module's layers are attributes."""
     torch.manual_seed(0)
     return Network(build(SMALL), (3, 64, 64), 0.5, 0.25, ["a", "b", "c"], "small")
 
@@ -66,7 +70,7 @@ def test_the_copy_follows_the_users_weights() -> None:
     torch.testing.assert_close(net.working("cpu").conv1.weight, net.module.conv1.weight.detach())
 
 
-def test_pictures_of_every_kind_become_inputs(tmp_path) -> None:
+def test_pictures_of_every_kind_become_inputs(tmp_path: Path) -> None:
     net = small()
     array = np.random.default_rng(0).integers(0, 255, (80, 90, 3), dtype=np.uint8)
     Image.fromarray(array).save(tmp_path / "a.png")
@@ -88,21 +92,21 @@ def test_what_cannot_be_an_input_is_said(wrong: torch.Tensor) -> None:
         small().inputs(wrong)
 
 
-def test_a_file_that_is_no_picture(tmp_path) -> None:
+def test_a_file_that_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("no picture")
     with pytest.raises(PictureError, match=r"a\.jpg"):
         small().inputs(tmp_path / "a.jpg")
 
 
 def test_nan_weights_name_the_tensor() -> None:
-    module = build(SMALL)
+    module: Any = build(SMALL)
     with torch.no_grad():
         module.conv3.weight[1, 2, 0, 1] = torch.nan
     with pytest.raises(WeightsError, match=r"conv3.weight holds NaN or infinity, first at \[1, 2, 0, 1\]"):
         Network(module, (3, 64, 64))
 
 
-def test_saved_networks_come_back(tmp_path) -> None:
+def test_saved_networks_come_back(tmp_path: Path) -> None:
     net, path = small(), tmp_path / "small.safetensors"
     save(net, path, SMALL, {"epochs": 3})
     back = read(path, build)
@@ -114,20 +118,20 @@ def test_saved_networks_come_back(tmp_path) -> None:
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode, "anybody whom the umask lets in can read it"
 
 
-def test_half_precision_is_half_the_size_and_reads_as_float32(tmp_path) -> None:
-    module = build({**SMALL, "fc": (64, 64)}).eval()
+def test_half_precision_is_half_the_size_and_reads_as_float32(tmp_path: Path) -> None:
+    module: Any = build({**SMALL, "fc": (64, 64)}).eval()
     net = Network(module, (3, 64, 64), 0.5, 0.2, ["a", "b", "c"], "toy")
     for name, half in (("full.safetensors", False), ("half.safetensors", True)):
         save(net, tmp_path / name, module.architecture, {"epochs": 1}, half=half)
     full, small = ((tmp_path / name).stat().st_size for name in ("full.safetensors", "half.safetensors"))
     assert small < 0.65 * full
-    again = read(tmp_path / "half.safetensors", build)
+    again: Any = read(tmp_path / "half.safetensors", build)
     assert again.dtype == torch.float32
     assert (again.name, again.classes, again.recipe) == ("toy", ("a", "b", "c"), {"epochs": 1})
     assert torch.allclose(again.module.conv1.weight, module.conv1.weight, rtol=1e-3)
 
 
-def test_weights_of_another_architecture_name_keys_and_shapes(tmp_path) -> None:
+def test_weights_of_another_architecture_name_keys_and_shapes(tmp_path: Path) -> None:
     net, path = small(), tmp_path / "small.safetensors"
     save(net, path, {**SMALL, "fc": (16, 8)}, {})
     with pytest.raises(WeightsError, match=r"fc6\.weight is 8x4 where the network has 16x4"):
@@ -146,14 +150,14 @@ def test_a_layer_of_the_graph_that_is_not_there() -> None:
 
 def test_what_is_no_module() -> None:
     with pytest.raises(ArgumentError, match="module is 'str'"):
-        Network("zfnet128")
+        Network("zfnet128")  # type: ignore[arg-type]
     assert isinstance(small().module, nn.Module)
 
 
 def test_the_working_copy_shares_what_has_no_layout_and_nothing_else() -> None:
-    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5))
+    module: Any = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5))
     net = Network(module, (3, 8, 8), 0.0, 1.0)
-    working = net.working("cpu")
+    working: Any = net.working("cpu")
     assert working[4].weight.data_ptr() == module[4].weight.data_ptr()
     assert working[0].weight.data_ptr() != module[0].weight.data_ptr()
     assert working[1].running_mean.data_ptr() != module[1].running_mean.data_ptr()

@@ -65,11 +65,12 @@ def test_the_strongest_map() -> None:
     network, x = net(), pixels()
     with torch.no_grad():
         maps = run(network.working("cpu"), x, ["relu5"])["relu5"][0]
-    by_value, by_sum = (Occluder(network, x, strongest=how) for how in ("max", "sum"))  # type: ignore[arg-type]
+    by_value, by_sum = (Occluder(network, x, strongest=how) for how in ("max", "sum"))
     for occluder, scores in ((by_value, maps.amax((1, 2))), (by_sum, maps.sum((1, 2)))):
         assert occluder.unit.layer == "relu5"
         assert occluder.unit.channel == int(scores.argmax())
-        row, column = occluder.unit.position  # type: ignore[misc]
+        assert isinstance(occluder.unit.position, tuple)
+        row, column = occluder.unit.position
         assert float(maps[occluder.unit.channel, row, column]) == float(maps[occluder.unit.channel].max())
         assert occluder.activity == pytest.approx(float(maps[occluder.unit.channel].sum()), rel=1e-5)
 
@@ -102,7 +103,7 @@ def test_drilling_looks_finely_where_the_drop_is() -> None:
 
 def test_a_cap_saves_and_errs() -> None:
     network, x = net(), pixels()
-    exact, capped = (Occluder(network, x, approach=Approach(mode, cap=0.3)) for mode in ("exact", "capped"))  # type: ignore[arg-type]
+    exact, capped = (Occluder(network, x, approach=Approach(mode, cap=0.3)) for mode in ("exact", "capped"))
     plans = exact.plan(PLACES), capped.plan(PLACES)
     assert plans[0] is not None
     assert plans[1] is not None
@@ -165,4 +166,4 @@ def test_mistakes() -> None:
         Occluder(Network(nn.Sequential(nn.Conv2d(3, 2, 3), nn.Tanh()), (3, 8, 8)), torch.zeros(1, 3, 8, 8))
     for settings in ({"mode": "fast"}, {"cap": 0.0}, {"share": 1.5}, {"coarser": 0}):
         with pytest.raises(ArgumentError):
-            Approach(**settings)  # type: ignore[arg-type]
+            Approach(**settings)

@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ def test_the_four_readings_of_stride_2(option: str, expected: list[int], flat: i
 
 
 def test_padding_at_the_top_left_is_same_padding_of_the_picture_turned_round() -> None:
-    convolution = M5().get_submodule("conv1")
+    convolution: Any = M5().get_submodule("conv1")
     x = torch.randn(1, 1, 28, 28)
     weight, bias = convolution.weight, convolution.bias
     same = torch.nn.functional.conv2d(torch.nn.functional.pad(x.flip(2, 3), (0, 1, 0, 1)), weight.flip(2, 3), bias, 2)

@@ -99,15 +99,15 @@ def test_three_readings(tmp_path: Path) -> None:
     module = nn.Sequential()
     module.add_module("mean", nn.AdaptiveAvgPool2d(1))
     module.add_module("flatten", nn.Flatten())
-    module.add_module("fc", nn.Linear(3, 3))
+    fc = nn.Linear(3, 3)
+    module.add_module("fc", fc)
     with torch.no_grad():
-        module.get_submodule("fc").weight.copy_(torch.eye(3))
-        module.get_submodule("fc").bias.copy_(torch.tensor([0.0, 0.0, 5.0]))
+        fc.weight.copy_(torch.eye(3))
+        fc.bias.copy_(torch.tensor([0.0, 0.0, 5.0]))
     net = Network(module, (3, 8, 8), 0.0, 1.0, ["green", "red", "blue"])
     test, train = images(colours(tmp_path / "test", 3)), images(colours(tmp_path / "train", 4))
     found = readings(net, test, train, layer="flatten")
     assert found == {"restricted": 0.0, "unrestricted": 0.0, "frozen": 1.0}  # its names are the wrong way round
-    fc = module.get_submodule("fc")
     with torch.no_grad():
         fc.bias.zero_()
         fc.weight.copy_(torch.eye(3)[[1, 0, 2]])

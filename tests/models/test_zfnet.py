@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -106,7 +108,7 @@ def test_another_size_names_what_the_classifier_needs() -> None:
 
 
 def test_features_only_takes_any_size_that_leaves_pool5_something() -> None:
-    network = build({**ZFNET128, "features_only": True})
+    network: Any = build({**ZFNET128, "features_only": True})
     assert network(torch.zeros(1, 3, 200, 150)).shape == (1, 128, 5, 4)
     smallest = next(side for side in range(1, 100) if network.extent(side) >= 1)
     assert network(torch.zeros(1, 3, smallest, smallest)).shape[2:] == (1, 1)
@@ -190,7 +192,9 @@ def test_gaussian_initialisation_has_the_papers_deviation() -> None:
 
 def test_initialisation_follows_from_the_seed() -> None:
     small = {"base": "zfnet", "side": 64, "maps": (4, 4, 4, 4, 4), "fc": (5, 6), "classes": 3}
-    one, same, other = build(small), build(small), build(small)
+    one: Any = build(small)
+    same: Any = build(small)
+    other: Any = build(small)
     for network, seed in ((one, 1), (same, 1), (other, 2)):
         initialise(network, "he", seed)
     assert torch.equal(one.conv1.weight, same.conv1.weight)
@@ -200,7 +204,7 @@ def test_initialisation_follows_from_the_seed() -> None:
 
 
 def test_he_keeps_the_scale_through_rectifiers() -> None:
-    network = build({**ZFNET128, "norm": False})
+    network: Any = build({**ZFNET128, "norm": False})
     initialise(network, "he", 0)
     x = F.relu(network.conv2(F.relu(network.conv1(torch.randn(8, 3, 40, 40)))))
     assert 0.5 < x.square().mean().item() < 2

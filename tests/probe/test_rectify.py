@@ -1,6 +1,7 @@
 """The rules are right for every spelling of a rectifier, and nothing of the network is touched."""
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -9,28 +10,28 @@ from torch import Tensor, nn
 
 from convscope.errors import ArgumentError, NetworkError
 from convscope.probe.projection import whole
-from convscope.probe.rectify import Rectified, unpooled
+from convscope.probe.rectify import LRN, Rectified, Rule, unpooled
 from tests.nets import PreActivation, Spelled
 from tests.slow_twins import RuleRelu, deconvnet, plain_copy
 
-RULES = ("deconvnet", "guided", "gradient", "none")
+RULES: tuple[Rule, ...] = ("deconvnet", "guided", "gradient", "none")
 
 
-def by_rule(net: nn.Module, x: Tensor, rule: str) -> tuple[Tensor, list[str]]:
+def by_rule(net: nn.Module, x: Tensor, rule: Rule) -> tuple[Tensor, list[str]]:
     x = x.clone().requires_grad_()
     with Rectified(rule) as mode:
         output = net(x)
     return torch.autograd.grad(output[:, 1, 2, 2].sum(), x)[0], mode.caught
 
 
-def by_twin(net: nn.Module, x: Tensor, rule: str) -> Tensor:
+def by_twin(net: nn.Module, x: Tensor, rule: Rule) -> Tensor:
     x = x.clone().requires_grad_()
     output = net(x, relu=lambda h: RuleRelu.apply(h, rule))
     return torch.autograd.grad(output[:, 1, 2, 2].sum(), x)[0]
 
 
 @pytest.mark.parametrize(("how", "rule"), list(itertools.product(Spelled.HOWS, RULES)))
-def test_every_spelling_of_a_rectifier(how: str, rule: str) -> None:
+def test_every_spelling_of_a_rectifier(how: str, rule: Rule) -> None:
     torch.manual_seed(0)
     net = Spelled(how).double().eval()
     x = torch.randn(2, 3, 11, 11, dtype=torch.float64)
@@ -44,7 +45,7 @@ def test_every_spelling_of_a_rectifier(how: str, rule: str) -> None:
 
 
 @pytest.mark.parametrize(("inplace", "rule"), list(itertools.product((False, True), RULES)))
-def test_pre_activation_residuals(inplace: bool, rule: str) -> None:
+def test_pre_activation_residuals(inplace: bool, rule: Rule) -> None:
     torch.manual_seed(1)
     net = PreActivation(inplace).double().eval()
     x = torch.randn(2, 3, 9, 9, dtype=torch.float64)
@@ -53,15 +54,15 @@ def test_pre_activation_residuals(inplace: bool, rule: str) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_against_nested_loops(rule: str) -> None:
+def test_against_nested_loops(rule: Rule) -> None:
     torch.manual_seed(2)
     first, second = nn.Conv2d(2, 4, 3, 2, 1).double(), nn.Conv2d(4, 3, 2, 1, 1).double()
     net = nn.Sequential(first, nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), second, nn.ReLU(), nn.MaxPool2d(2, 1, 1))
     stages = [
-        ("conv", first.weight.detach(), first.bias.detach(), 2, 1),
+        ("conv", first.weight.detach(), first.get_parameter("bias").detach(), 2, 1),
         ("relu",),
         ("pool", 3, 2, 0, True),
-        ("conv", second.weight.detach(), second.bias.detach(), 1, 1),
+        ("conv", second.weight.detach(), second.get_parameter("bias").detach(), 1, 1),
         ("relu",),
         ("pool", 2, 1, 1, False),
     ]
@@ -77,7 +78,12 @@ def test_against_nested_loops(rule: str) -> None:
 
 def test_hand_values_of_the_four_rules() -> None:
     x, R = torch.tensor([1.0, 1.0, -1.0, -1.0]), torch.tensor([2.0, -2.0, 2.0, -2.0])
-    expected = {"deconvnet": [2, 0, 2, 0], "gradient": [2, -2, 0, 0], "guided": [2, 0, 0, 0], "none": [2, -2, 2, -2]}
+    expected: dict[Rule, list[int]] = {
+        "deconvnet": [2, 0, 2, 0],
+        "gradient": [2, -2, 0, 0],
+        "guided": [2, 0, 0, 0],
+        "none": [2, -2, 2, -2],
+    }
     for rule, values in expected.items():
         leaf = x.clone().requires_grad_()
         with Rectified(rule):
@@ -91,7 +97,8 @@ def test_smooth_rectifiers_count(smooth: object) -> None:
     x = torch.randn(8, dtype=torch.float64, requires_grad=True)
     R = torch.randn(8, dtype=torch.float64)
     plain = torch.autograd.grad(smooth(x).sum(), x)[0]
-    for rule, expected in (("deconvnet", R.clamp(min=0)), ("guided", R.clamp(min=0) * plain), ("none", R)):
+    ways: dict[Rule, Tensor] = {"deconvnet": R.clamp(min=0), "guided": R.clamp(min=0) * plain, "none": R}
+    for rule, expected in ways.items():
         with Rectified(rule) as mode:
             y = smooth(x)
         assert len(mode.caught) == 1
@@ -120,7 +127,11 @@ def test_lrn_is_identity_scale_or_gradient() -> None:
     lrn = nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0)
     x = torch.randn(1, 7, 3, 3, dtype=torch.float64).requires_grad_()
     R = torch.randn_like(x)
-    expected = {"identity": R, "scale": R * lrn(x) / x, "gradient": torch.autograd.grad(lrn(x), x, R)[0]}
+    expected: dict[LRN, Tensor] = {
+        "identity": R,
+        "scale": R * lrn(x) / x,
+        "gradient": torch.autograd.grad(lrn(x), x, R)[0],
+    }
     for how, value in expected.items():
         with Rectified(lrn=how):
             y = lrn(x)
@@ -159,6 +170,6 @@ def test_switches_outside_the_map_and_other_shapes_are_errors() -> None:
 
 
 @pytest.mark.parametrize("names", [{"rule": "deconv"}, {"lrn": "none"}, {"unpool": "switches"}])
-def test_unknown_rules_list_the_known(names: dict[str, str]) -> None:
+def test_unknown_rules_list_the_known(names: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match="expected one of"):
         Rectified(**names)

@@ -23,6 +23,7 @@ def test_each_threshold_is_scikit_learns_with_ties_too(pairs: list[tuple[int, bo
     if not truth.any():
         assert found is None
         return
+    assert found is not None
     assert found == pytest.approx(average_precision_score(truth, scores))
     smooth = average_precision(scores, truth)
     assert smooth is not None

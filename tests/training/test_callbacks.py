@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from convscope.training.callbacks import read_log
 from convscope.training.train import train
 from tests.training.toys import TINY
 
-QUICK = {"architecture": TINY, "recipe": "scaled", "batch_size": 8, "warmup": 0.0}
+QUICK: dict[str, Any] = {"architecture": TINY, "recipe": "scaled", "batch_size": 8, "warmup": 0.0}
 
 
 @pytest.fixture
@@ -32,9 +33,8 @@ def bars(monkeypatch: pytest.MonkeyPatch) -> list[list[int | str]]:
 def test_the_bar_counts_steps_and_goes_on_where_a_resumed_training_does(
     toy: Callable[..., Pictures], tmp_path: Path, bars: list[list[int | str]]
 ) -> None:
-    schedule = {"schedule": "constant"}
-    train(toy(24), tmp_path, epochs=2, **schedule, **QUICK)
-    train(toy(24), tmp_path, epochs=3, resume=True, **schedule, **QUICK)
+    train(toy(24), tmp_path, epochs=2, schedule="constant", **QUICK)
+    train(toy(24), tmp_path, epochs=3, resume=True, schedule="constant", **QUICK)
     assert bars == [[6, 0, *[1] * 6, "closed"], [9, 6, *[1] * 3, "closed"]]
 
 

@@ -174,7 +174,7 @@ def test_an_interruption_anywhere_loses_no_finished_part(tmp_path: Path, monkeyp
     task = labelled_task(pictures())
     known, splits = clouds(task.labels, 6, 2.0), task.folds(4, 3)
     whole = measured(task, known, splits, ["svm", "softmax"], Cache(tmp_path / "whole"))
-    fit: Callable[..., Any] = cross_validation.fit
+    fit: Callable[..., Any] = cross_validation.fit  # type: ignore[attr-defined]
     fits = 0
 
     def torn(*arguments: Any) -> Any:

@@ -96,7 +96,7 @@ def test_what_is_there_is_not_computed_again(
     assert again.skipped == {BROKEN: pictures.skipped[BROKEN]}
     others = (network(mean=(0.1, 0.1, 0.1)), network())
     with torch.no_grad():
-        others[1].module[0].bias.add_(1)  # type: ignore[index, operator, union-attr]
+        others[1].module[0].bias.add_(1)  # type: ignore[index]
     for other in others:
         features(other, pictures, ["4"], store, content=content(pictures))
     fewer = pictures.subset(range(10))
@@ -113,7 +113,7 @@ def test_an_interrupted_pass_leaves_nothing_that_counts(
         yield from list(whole(*arguments))[:1]
         raise KeyboardInterrupt
 
-    net, store, whole = network(), Cache(tmp_path), feature_store.batches
+    net, store, whole = network(), Cache(tmp_path), feature_store.batches  # type: ignore[attr-defined]
     monkeypatch.setattr(feature_store, "batches", torn)
     with pytest.raises(KeyboardInterrupt):
         features(net, pictures, ["2", "4"], store, content=content(pictures), batch_size=4)

@@ -49,7 +49,7 @@ def test_renormalisation_bounds_filters_and_keeps_their_direction() -> None:
         convolution.weight.mul_(torch.linspace(0, 4, 8)[:, None, None, None] ** 2)
         convolution.weight[7] *= 100
         linear.weight.mul_(1000)  # type: ignore[operator]
-    before, bias, dense = convolution.weight.detach().clone(), convolution.bias, linear.weight.detach().clone()  # type: ignore[union-attr,operator]
+    before, bias, dense = convolution.weight.detach().clone(), convolution.bias, linear.weight.detach().clone()  # type: ignore[operator]
     renormalise(network, 0.1)
     after, rms = convolution.weight.detach(), before.flatten(1).square().mean(1).sqrt()
     assert (rms > 0.1).any()
@@ -71,8 +71,8 @@ def test_dead_units_are_counted_over_all_positions() -> None:
     with torch.no_grad():
         for index in (0, 3):
             layer = network[index]
-            layer.weight.zero_()  # type: ignore[operator,union-attr]
-            layer.bias.copy_(torch.tensor([1.0, -1, 1, 0]))  # type: ignore[operator,union-attr]
+            layer.weight.zero_()  # type: ignore[operator]
+            layer.bias.copy_(torch.tensor([1.0, -1, 1, 0]))  # type: ignore[operator]
     network.train()
     assert dead_share(network, torch.randn(5, 1, 2, 2)) == 0.5
     assert network.training

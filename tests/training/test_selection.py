@@ -112,10 +112,11 @@ def test_of_two_sources_joined_either_is_excluded_from(folders: Path) -> None:
     both = images(folders).joined(images(folders))
     listed = folders / "listed.csv"
     listed.write_text("bee/1.png\n\n")
-    for exclude, left in (
+    cases: tuple[tuple[list[str | Path], list[str]], ...] = (
         (["ant", listed], ["first/bee/2.png", "second/bee/2.png"]),
         (["first/ant", "second"], ["first/bee/1.png", "first/bee/2.png"]),
-    ):
+    )
+    for exclude, left in cases:
         assert [both.paths[place] for place in included(both, exclude)] == left
 
 

@@ -97,7 +97,7 @@ def test_a_resumed_training_ends_bit_for_bit_where_an_undisturbed_one_does(
     toy: Callable[..., Pictures], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str
 ) -> None:
     settings = {**QUICK, "schedule": schedule, "epochs": 4, "patience": 1, "crops": "scale", "jitter": 0.1}
-    data = {"validation": toy(9, seed=1)}
+    data: dict[str, Any] = {"validation": toy(9, seed=1)}
     whole = train(toy(40), tmp_path / "whole", **data, **settings)
     step = Trainee.training_step
 
@@ -285,7 +285,7 @@ def test_an_exploding_loss_stops_with_epoch_step_and_rate(toy: Callable[..., Pic
 
 
 def test_the_papers_recipe(toy: Callable[..., Pictures], tmp_path: Path) -> None:
-    shape = {"architecture": TINY, "epochs": 2, "batch_size": 16}
+    shape: dict[str, Any] = {"architecture": TINY, "epochs": 2, "batch_size": 16}
     done = train(toy(32), tmp_path, validation=toy(9), lr=1.0, **shape)
     rms = max(float(filter_rms(done.network.module.get_submodule(f"conv{n}")).max()) for n in range(1, 6))  # type: ignore[arg-type]
     assert rms <= 0.1 * (1 + 1e-6)
@@ -298,7 +298,8 @@ def test_the_papers_recipe(toy: Callable[..., Pictures], tmp_path: Path) -> None
 
 
 def test_a_mean_picture_goes_along_to_another_size(toy: Callable[..., Pictures], tmp_path: Path) -> None:
-    paper = {"recipe": "paper", "schedule": "constant", "epochs": 1, "batch_size": 16, "architecture": TINY}
+    paper: dict[str, Any] = {"recipe": "paper", "schedule": "constant", "epochs": 1, "batch_size": 16}
+    paper["architecture"] = TINY
     begun = train(toy(20), tmp_path / "begun", **paper)
     again = train(toy(20, seed=5), tmp_path / "same", init_from=begun.network, **paper)
     larger = train(toy(20, seed=5), tmp_path / "larger", init_from=begun.network, side=96, **paper)
@@ -309,7 +310,7 @@ def test_a_mean_picture_goes_along_to_another_size(toy: Callable[..., Pictures],
 
 
 def test_defaults_follow_the_network(toy: Callable[..., Pictures], tmp_path: Path) -> None:
-    small = {"maps": (4, 4, 4, 4, 4), "fc": (4, 4), "epochs": 2, "batch_size": 16}
+    small: dict[str, Any] = {"maps": (4, 4, 4, 4, 4), "fc": (4, 4), "epochs": 2, "batch_size": 16}
     own = train(toy(16), tmp_path / "own", architecture="zfnet128", **small)
     paper = train(
         toy(16), tmp_path / "paper", architecture="alexnet", side=64, validation=toy(3), groups=(1, 1, 1, 1, 1), **small

@@ -1,9 +1,16 @@
+from typing import Any
+
 import pytest
 import torch
 
-from convscope.models.variants import build
+from convscope.models import variants
 from convscope.training.weight_transfer import carry_over
 from tests.training.toys import TINY
+
+
+def build(architecture: dict[str, Any]) -> Any:
+    """A network whose layers are attributes."""
+    return variants.build(architecture)
 
 
 def test_everything_that_fits_is_carried_over() -> None:
@@ -19,11 +26,11 @@ def test_fc6_spreads_to_another_size_and_answers_constant_maps_alike(small: int,
     new = build({**TINY, "side": large, "classes": 3})
     assert carry_over(new, old.state_dict()) == []
     levels = torch.randn(2, 6, 1, 1)
-    responses = [
+    one, other = (
         network.fc6(levels.expand(-1, -1, extent, extent).flatten(1))
         for network, extent in ((old, old.extent(small)), (new, new.extent(large)))
-    ]
-    assert torch.allclose(*responses, atol=1e-5)
+    )
+    assert torch.allclose(one, other, atol=1e-5)
 
 
 def test_spreading_keeps_the_places_of_the_kernel() -> None:

@@ -48,11 +48,12 @@ def network() -> Network:
     torch.manual_seed(0)
     module = Tiny()
     with torch.no_grad():
-        module.conv2.bias[DEAD] = -1000
+        bias = module.get_parameter("conv2.bias")
+        bias[DEAD] = -1000
         module.conv1.weight[0] = 1.0  # brightness
         module.conv2.weight[RARE] = 0
         module.conv2.weight[RARE, 0] = 1.0
-        module.conv2.bias[RARE] = -100  # only the white picture is that bright
+        bias[RARE] = -100  # only the white picture is that bright
     return Network(module, (3, 24, 24), (0.4, 0.4, 0.4), (1.0, 1.0, 1.0), classes=["a & b", "c"], name="tiny<&>")
 
 

@@ -11,6 +11,7 @@ from convscope.atlases.store import Atlas
 from convscope.errors import LayerError, NetworkError, UnitError
 from convscope.models.network import Network
 from convscope.pictures import display
+from convscope.probe.rectify import Rule
 from convscope.web.lens import Lens, Square, probabilities
 from convscope.web.viewed_pictures import Slide, Slides
 from tests.web.conftest import DEAD, network
@@ -69,7 +70,7 @@ def test_an_answer_is_that_of_the_picture_with_a_part_grey(
 
 
 @pytest.mark.parametrize("rule", ["deconvnet", "guided", "gradient"])
-def test_a_projection_is_that_of_project(lens: Lens, net: Network, slide: Slide, rule: str) -> None:
+def test_a_projection_is_that_of_project(lens: Lens, net: Network, slide: Slide, rule: Rule) -> None:
     _, places = lens.reading(slide).peaks["relu2"]
     row, column = places[7].tolist()
     plain = project(net, slide.inputs, f"relu2:7@{row},{column}", rule=rule)

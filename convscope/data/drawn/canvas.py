@@ -1,6 +1,7 @@
 """A picture in the making, and what every pixel of it is of: shapes, paint, light and shadow.
 
-    canvas = Canvas(random)
+    names = {"object": ("tree",), "part": ("trunk",), "material": ("wood",)}
+    canvas = Canvas(np.random.default_rng(0), names)
     spot = canvas.spot(0.3, 0.8, 0.5)
     spot.put(spot.box(-0.1, 0, 0.1, 0.6), (140, 94, 56), "tree", "trunk", "wood")
 

@@ -1,7 +1,7 @@
 """In which variables a picture is made: pixel by pixel, or as decorrelated colours of spatial frequencies.
 
     paint = Fourier((128, 128), mean, std)
-    z = paint.variables(paint.grey(9)) + torch.randn(...)      # free variables, any values
+    z = paint.variables(paint.grey(9))                         # free variables, any values
     x = paint.picture(z)                                       # (N, C, H, W) in network space
 
 Gradient ascent in Fourier space with decorrelated colours (Olah, Mordvintsev & Schubert, "Feature Visualization", 2017)

@@ -2,7 +2,7 @@
 
     x = summit(f, start, steps=50)                       # on the sphere through `start`
     bend = Bend(f, x)
-    ends = lanczos(bend, steps=64, generator)            # curvatures and directions, from most negative up
+    ends = lanczos(bend, 64, generator)                  # curvatures and directions, from most negative up
     f(path(x, ends.directions, angles)), bend.predicted(ends.directions, angles)
 
 Along a great circle x cos a + |x| w sin a, w a unit vector orthogonal to x, the second derivative by the length of the

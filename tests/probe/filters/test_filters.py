@@ -40,7 +40,7 @@ def test_a_bank_does_what_its_convolution_does(convolved: nn.Module) -> None:
 def test_batch_normalisation_is_folded_in() -> None:
     norm = nn.BatchNorm2d(4)
     torch.manual_seed(0)
-    for tensor in (norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var):
+    for tensor in (norm.weight.data, norm.bias.data, norm.get_buffer("running_mean"), norm.get_buffer("running_var")):
         tensor.uniform_(0.1, 2)
     module = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU()).eval()
     found = bank(module)

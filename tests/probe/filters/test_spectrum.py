@@ -63,8 +63,19 @@ def test_spread() -> None:
 def test_a_grid_is_seen_where_there_is_one() -> None:
     rough = torch.randn(64, 3, 40, 40, generator=torch.Generator().manual_seed(0)).cumsum(2).cumsum(3)
     every_fourth = 1 + 0.3 * (torch.arange(40) % 4 == 0)
-    assert spectrum.grid(rough, (4, 4)) < 2
-    assert spectrum.grid(rough * every_fourth, (4, 4)) > 4
-    assert spectrum.grid(rough * every_fourth[:, None], (4, 1)) > 4
+    without, both, along = (
+        spectrum.grid(maps, stride)
+        for maps, stride in (
+            (rough, (4, 4)),
+            (rough * every_fourth, (4, 4)),
+            (rough * every_fourth[:, None], (4, 1)),
+        )
+    )
+    assert without is not None
+    assert both is not None
+    assert along is not None
+    assert without < 2
+    assert both > 4
+    assert along > 4
     assert spectrum.grid(rough * every_fourth, (1, 1)) is None
     assert spectrum.grid(torch.zeros(2, 3, 9, 9), (4, 4)) is None

@@ -1,5 +1,7 @@
 """Receptive fields agree with brute force (which pixels move a unit?) and with the tables of METHODS M1 and M2."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,7 @@ from tests.nets import Dag, dags
 from tests.slow_twins import who_moves
 
 
-def fields(module: nn.Module, size: tuple[int, int, int]) -> tuple[Graph, list]:
+def fields(module: nn.Module, size: tuple[int, int, int]) -> tuple[Graph, list[Any]]:
     graph, _ = trace(module.eval(), torch.zeros(1, *size, dtype=torch.float64))
     return graph, [receptive_field(spatial) for spatial in spatial_axes(graph)]
 

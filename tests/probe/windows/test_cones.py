@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from convscope.errors import NetworkError
 from convscope.probe.projection import Projected, Reverse, Units, whole
+from convscope.probe.rectify import Rule
 from convscope.probe.trace.geometry import spatial_axes
 from convscope.probe.trace.graph import trace
 from tests.nets import Dag, PreActivation, Spelled, dags
@@ -27,7 +28,7 @@ def assembled(found: Projected, like: Tensor) -> Tensor:
 
 
 def compare(
-    net: nn.Module, layer: str, x: Tensor, rules: tuple[str, ...] = ("deconvnet",), tolerance: float = 1e-12
+    net: nn.Module, layer: str, x: Tensor, rules: tuple[Rule, ...] = ("deconvnet",), tolerance: float = 1e-12
 ) -> bool:
     """Both windowed routes against autograd over the full picture; False where the layer has no windowed form."""
     net = net.eval().requires_grad_(False)

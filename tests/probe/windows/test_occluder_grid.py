@@ -18,7 +18,7 @@ def test_the_papers_grid() -> None:
     assert places.boxes[0].tolist() == [0, 0, 50, 50]
     assert places.boxes[-1].tolist() == [170, 170, 220, 220]
     assert places.boxes[1].tolist() == [0, 5, 50, 55], "row by row"
-    assert (places.rows[0], places.columns[-1]) == (25, 195)
+    assert (int(places.rows[0]), int(places.columns[-1])) == (25, 195)
 
 
 @given(st.tuples(*[st.integers(1, 40)] * 2), st.tuples(*[st.integers(0, 50)] * 2), st.tuples(*[st.integers(1, 9)] * 2))

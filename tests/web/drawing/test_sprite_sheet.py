@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convscope.pictures import decode
+from convscope.pictures import GREY, decode
 from convscope.web.contexts.atlas import Sprite
-from convscope.web.drawing.sprite_sheet import GREY, compose, fit, within
+from convscope.web.drawing.sprite_sheet import compose, fit, within
 
 
 def flat(height: int, width: int, value: int) -> np.ndarray:
