@@ -64,7 +64,8 @@ class Diagnosis:
     @property
     def arrays(self) -> dict[str, Tensor]:
         """What was measured of every filter, of the k-th network under NAME_k (the first: NAME)."""
-        names = ("filters", "rms", "frequency", "bands", "aliasing", "twin", "spectrum", "fires", "projections")
+        names = ("filters", "rms", "frequency", "bands", "aliasing", "twin", "spectrum", "orientation", "selectivity",
+                 "fires", "projections")  # fmt: skip
         return {
             f"{name}_{k}" if k else name: value
             for k, layer in enumerate(self.layers)
@@ -102,11 +103,11 @@ def diagnose(
 ) -> Diagnosis:
     """Examine the filters of a network's first convolution (METHODS F6): strength, frequencies, aliasing, likeness.
 
-    From the weights alone: dominance (largest over median RMS), dead filters, frequency coverage, the aliasing index,
-    distinctiveness. With `images` (what `convscope.images` takes) also filters that never respond, inconsistency under
-    small shifts, and the grid artefact score of the second layer's projections. Every check has a documented limit;
-    those beyond it come with what, where, why it matters and what to try. `versus` names networks to measure beside
-    this one, on the same pictures.
+    From the weights alone: dominance (largest over median RMS), dead filters, frequency coverage, selectivity for
+    orientation and frequency beside that of noise, the aliasing index, distinctiveness. With `images` (what
+    `convscope.images` takes) also filters that never respond, inconsistency under small shifts, and the grid artefact
+    score of the second layer's projections. Every check has a documented limit; those beyond it come with what, where,
+    why it matters and what to try. `versus` names networks to measure beside this one, on the same pictures.
 
     Raises WeightsError where every filter is zero, LayerError and ArgumentError for a layer that is no convolution,
     NetworkError where there is none, DataError where no picture can be read.

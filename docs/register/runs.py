@@ -33,7 +33,7 @@ class Found:
 
     @cached_property
     def setting(self) -> dict[str, str]:
-        """What `run.json` says, by the words of `SETTING`. Raises DataError where a word of it is missing."""
+        """What `run.json` says by the words of `SETTING`, of which none may be missing (DataError), and `network`."""
         file = self.folder / "run.json"
         try:
             said: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
@@ -41,7 +41,7 @@ class Found:
             raise DataError(f"{file}: not there, or no JSON; expected {', '.join(SETTING)} of this run") from error
         if missing := [key for key in SETTING if not said.get(key)]:
             raise DataError(f"{file} does not say {', '.join(missing)}")
-        return {key: said[key] for key in SETTING}
+        return {key: said[key] for key in (*SETTING, "network") if key in said}
 
     def rows(self, *keys: str, **which: Any) -> list[Record]:
         """The records that have these keys and values, in their order. Raises DataError where there are none."""

@@ -115,6 +115,26 @@ def test_copies_are_no_distinct_filters() -> None:
     assert "distinctiveness" in alarms(diagnose(network(one)))
 
 
+def test_random_filters_are_not_selective_and_gratings_among_them_count() -> None:
+    net = network(gabors())
+    noise = torch.randn(64, 3, 7, 7, generator=torch.Generator().manual_seed(5))
+    shares = []
+    for gratings in (0, 32):
+        net.module[0].weight.data[gratings:] = noise[gratings:]
+        found = diagnose(net)
+        shares.append({finding.code: finding.value for finding in found.findings})
+        if not gratings:
+            assert {"oriented", "frequency-selective"} <= set(alarms(found))
+        net = network(gabors())
+    assert shares[0]["oriented"] < 0.2
+    assert shares[1]["oriented"] > 0.3
+
+
+def test_small_filters_are_not_compared_with_noise() -> None:
+    codes = {finding.code for finding in diagnose(network(torch.randn(6, 3, 3))).findings}
+    assert not codes & {"oriented", "frequency-selective"}
+
+
 def test_shift_inconsistency_against_the_obvious_way() -> None:
     net = network(gabors(5)[:3], (3, 2))
     bank, x = convolution(net.graph()), PICTURES[:2].double()
@@ -205,7 +225,9 @@ def test_rows_hold_every_check_with_its_limit() -> None:
 def test_the_bundled_network() -> None:
     found = diagnose(convscope.load("zfnet128"), "gallery", limit=16)
     values = {finding.code: finding.value for finding in found.findings}
-    assert values["dominant"] < 2
+    assert values["dominant"] < 5
+    assert values["oriented"] > 0.5
+    assert values["frequency-selective"] == 1
     assert values["dead-weight"] == values["dead-activity"] == 0
 
 

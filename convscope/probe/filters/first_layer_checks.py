@@ -57,6 +57,8 @@ class FirstLayer:
     mean radial frequency in cycles per pixel, NaN for a filter of zeros. bands (F, 3): shares of power below 0.10, to
     0.25, above. aliasing (F,): share of power that the stride folds over. twin (F,): largest |correlation| with any
     other filter, NaN where it has none. spectrum (S, S): the filters' mean power, shares; see `probe.spectrum.power`.
+    orientation, selectivity (F,): how far the power gathers at one orientation and at some frequencies; floors: what
+    95 % of filters of white noise stay below in each, None for filters below 5 x 5.
     From `pictures` pictures, None without: fires (F,): share of them that a filter responds to; shift: inconsistency
     under shifts of less than a stride, None for stride 1; grid: score of the second layer's projections (N, C, h, w).
     """
@@ -71,6 +73,9 @@ class FirstLayer:
     aliasing: Tensor
     twin: Tensor
     spectrum: Tensor
+    orientation: Tensor
+    selectivity: Tensor
+    floors: tuple[float, float] | None
     pictures: int = 0
     fires: Tensor | None = None
     shift: float | None = None
@@ -111,6 +116,9 @@ def measured(name: str, bank: Bank) -> FirstLayer:
         aliasing=spectrum.folded(shares, bank.stride),
         twin=_twins(bank),
         spectrum=live.mean(0),
+        orientation=spectrum.orientation_selectivity(shares),
+        selectivity=spectrum.frequency_selectivity(shares),
+        floors=spectrum.noise_floors(int(bank.own.sum(1).max()), *bank.kernel) if max(bank.kernel) >= BROAD else None,
     )
 
 
@@ -203,6 +211,11 @@ def _sorted_share(layer: FirstLayer, chosen: Tensor) -> float | None:
     return _share(chosen) if _narrow(layer) else None
 
 
+def _above_noise(layer: FirstLayer, values: Tensor, place: int) -> float | None:
+    """Share of the filters whose value lies above that of the floors; None where there are none."""
+    return None if layer.floors is None else _share(values > layer.floors[place])
+
+
 def _silent(layer: FirstLayer) -> Tensor:
     assert layer.fires is not None
     return layer.fires <= FIRES
@@ -266,6 +279,26 @@ CHECKS = (
         "the filters' mean frequencies have an entropy of {value:.2f} of 1 (at least {limit:.2f}: two of eight bins)",
         "filters that share one frequency see one scale of the picture only",
         "train longer; vary the size of filters (several stems); see `redundancy` for how many there are in effect",
+        least=True,
+    ),
+    Check(
+        "oriented",
+        "hint",
+        0.5,  # a third of grey noise passes the floor; blots of one colour have no orientation and are of use too
+        lambda layer: _above_noise(layer, layer.orientation, 0),
+        "{value:.0%} of the filters are more oriented than 95% of random ones (at least {limit:.0%})",
+        "edges and gratings have an orientation; random weights, and blots of one colour, have next to none",
+        "train longer or with a higher rate at first; with weight decay; on larger pictures",
+        least=True,
+    ),
+    Check(
+        "frequency-selective",
+        "hint",
+        0.75,  # half of grey noise passes the floor
+        lambda layer: _above_noise(layer, layer.selectivity, 1),
+        "{value:.0%} of the filters are more selective for frequency than 95% of random ones (at least {limit:.0%})",
+        "a filter that answers to all frequencies alike is noise: the first random weights, or fitted noise",
+        "train longer or with a higher rate at first; with weight decay; from smaller first weights",
         least=True,
     ),
     Check(

@@ -4,6 +4,7 @@ Frequencies are in cycles per pixel, at most 0.5 along an axis. Arrays (N, C, h,
 """
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 SIZE = 64  # samples of a spectrum along each axis, at least: pictures are padded with zeros (METHODS F6)
 BANDS = (0.10, 0.25)  # cycles per pixel: low below the first, high above the second
 BINS = 8  # of the histogram of mean frequencies, over 0 to 0.5
+DRAWS, LEVEL = 1000, 0.95  # of the noise that selectivities are compared with: how many filters, and which quantile
 
 
 def power(pictures: Tensor, size: int = SIZE) -> Tensor:
@@ -78,6 +80,18 @@ def frequency_selectivity(shares: Tensor) -> Tensor:
     area = torch.bincount(ring.flatten(), minlength=BINS + 1).double() / ring.numel()
     power = torch.stack([(shares * (ring == k)).sum((1, 2)) for k in range(BINS + 1)], 1)
     return torch.xlogy(power, power / area).sum(1)
+
+
+@cache
+def noise_floors(channels: int, high: int, wide: int) -> tuple[float, float]:
+    """The selectivities for orientation and frequency that 95 % of filters of white noise of this shape stay below."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(DRAWS, channels, high, wide, generator=generator)
+    shares = torch.cat([power(part) for part in noise.split(max(1, DRAWS // channels))])  # for the memory
+    orientation, frequency = (
+        float(measure(shares).quantile(LEVEL)) for measure in (orientation_selectivity, frequency_selectivity)
+    )
+    return orientation, frequency
 
 
 def spread(means: Tensor) -> float:

@@ -79,3 +79,49 @@ def test_a_grid_is_seen_where_there_is_one() -> None:
     assert along > 4
     assert spectrum.grid(rough * every_fourth, (1, 1)) is None
     assert spectrum.grid(torch.zeros(2, 3, 9, 9), (4, 4)) is None
+
+
+def gratings(side: int = 7) -> Tensor:
+    """Gratings of eight orientations under a Gaussian, (8, 3, side, side), grey."""
+    line = torch.arange(side).double() - (side - 1) / 2
+    down, across = torch.meshgrid(line, line, indexing="ij")
+    near = torch.exp(-(across**2 + down**2) / (side / 2) ** 2)
+    angles = [k * math.pi / 8 for k in range(8)]
+    waves = [torch.sin(2 * math.pi * 0.15 * (across * math.cos(a) + down * math.sin(a))) * near for a in angles]
+    return torch.stack(waves)[:, None].repeat(1, 3, 1, 1)
+
+
+def above_noise(filters: Tensor) -> tuple[float, float]:
+    """Shares of the filters above the floors of orientation and frequency."""
+    shares, floors = spectrum.power(filters), spectrum.noise_floors(*filters.shape[1:])
+    measured = spectrum.orientation_selectivity(shares), spectrum.frequency_selectivity(shares)
+    orientation, frequency = (float((m > floor).double().mean()) for m, floor in zip(measured, floors, strict=True))
+    return orientation, frequency
+
+
+def test_gratings_are_selective_noise_is_not_and_blots_only_for_frequency() -> None:
+    assert above_noise(gratings()) == (1, 1)
+    blots = torch.tensor([[1.0, 0, 0], [0, 1, -1], [0.2, 0.3, 0.9]])[:, :, None, None].expand(-1, -1, 7, 7)
+    assert above_noise(blots) == (0, 1)
+    noise = torch.randn(1000, 3, 7, 7, generator=torch.Generator().manual_seed(1))
+    assert above_noise(noise) == (pytest.approx(0.05, abs=0.025), pytest.approx(0.05, abs=0.025))
+    assert above_noise(torch.zeros(2, 3, 7, 7)) == (0, 0)
+
+
+def test_selectivities_against_the_sums_they_stand_for() -> None:
+    filters = torch.randn(3, 2, 5, 5, generator=torch.Generator().manual_seed(2)).double()
+    shares = spectrum.power(filters, 16)
+    line = np.fft.fftfreq(16)
+    for k, share in enumerate(shares.numpy()):
+        resultant, total, rings, area = 0j, 0.0, np.zeros(9), np.zeros(9)
+        for r, v in enumerate(line):
+            for c, u in enumerate(line):
+                ring = min(8, int(math.hypot(u, v) * 16))
+                rings[ring] += share[r, c]
+                area[ring] += 1 / 256
+                if u or v:
+                    resultant += share[r, c] * np.exp(2j * math.atan2(v, u))
+                    total += share[r, c]
+        assert float(spectrum.orientation_selectivity(shares)[k]) == pytest.approx(abs(resultant) / total)
+        divergence = sum(p * math.log(p / a) for p, a in zip(rings, area, strict=True))
+        assert float(spectrum.frequency_selectivity(shares)[k]) == pytest.approx(divergence)
