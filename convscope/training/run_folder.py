@@ -22,8 +22,8 @@ from convscope.models.snapshots import FOLDER, differences
 LOG, STATE, REPORT = "log.csv", "state.ckpt", "training.json"
 PRODUCTS = ("network.safetensors", "decoders.safetensors")
 GROUPS = {  # of a key's names, by how they begin: what is different
-    "recipe.data.": "of other pictures",
-    "recipe.init_from.": "with other first weights",
+    "recipe.data": "of other pictures",
+    "recipe.init_from": "with other first weights",
     "recipe.": "with another recipe",
     "network": "for another network",
     "trains": "of another kind",

@@ -334,6 +334,7 @@ def test_one_process_builds_and_shards_take_different_units(
     assert contents(tmp_path) == expected
 
 
+@pytest.mark.filterwarnings("ignore:.*ignored 3 files")
 def test_an_atlas_among_its_pictures_is_warned_of(tmp_path: Path, network: Network) -> None:
     made = atlas(network, Noise(10), tmp_path / "atlas", ["relu1"])
     (tmp_path / "atlas" / "atlas.json").unlink()

@@ -5,13 +5,16 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from random import Random
 
 import numpy as np
 import torch
 from PIL import Image
 
+import convscope
 from convscope.cli import main
 from convscope.disk.output_folder import HIDDEN
 from convscope.models.network import Network, save
@@ -131,5 +134,7 @@ def killed(desk: Path, names: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    for module in walk_packages(convscope.__path__, "convscope."):  # once, and not in every process
+        import_module(module.name)
     furnish(Path(sys.argv[1]))
     killed(Path(sys.argv[1]), sys.argv[2:])
