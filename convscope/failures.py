@@ -45,7 +45,9 @@ def one_line(error: BaseException) -> str:
 
 def shortage(error: BaseException | None) -> str | None:
     """Return in a line that memory ran out, if that is what the error, or one behind it, is about."""
-    while error is not None:
+    seen: set[int] = set()  # errors can stand behind one another in a circle
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         text = " ".join(str(error).split())
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or _is_shortage(error, text):
             wanted = WANTED.search(text)

@@ -36,7 +36,7 @@ def figure(name: str, *given: Any, **settings: Any) -> Figure:
     found = getattr(convscope, name)(*given, **settings)
     network = given[0] if isinstance(given[0], Network) else found.network
     figures = import_module(f"convscope.figures.{name}")
-    return getattr(figures, name)(network, found)
+    return getattr(figures, name)(network, found)  # type: ignore[no-any-return]
 
 
 def unpoolings(net: Network, picture: Image) -> Figure:

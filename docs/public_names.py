@@ -85,7 +85,11 @@ def on_docstring(app: Sphinx, what: str, name: str, value: Any, options: Any, li
 def on_signature(app: Sphinx, what: str, name: str, value: Any, *rest: Any) -> tuple[str, str] | None:
     """Called by autodoc: names and defaults. Results and errors, which nobody makes by hand, are shown without."""
     if what == "class":
-        return ("", "") if is_dataclass(value) or issubclass(value, Exception) else (str(_plain(inspect.signature(value))), "")
+        return (
+            ("", "")
+            if is_dataclass(value) or issubclass(value, Exception)
+            else (str(_plain(inspect.signature(value))), "")
+        )
     if what not in ("function", "method"):
         return None
     signature = inspect.signature(value)

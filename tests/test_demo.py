@@ -26,7 +26,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in TABLES:
         (folder / name).write_text("old")
     (folder / HIDDEN).mkdir()
-    files = {name: [] for name in ("atlas.json", *TABLES)}
+    files = {name: [] for name in ("atlas.json", *TABLES)}  # type: ignore[var-annotated]
     (folder / HIDDEN / "record.json").write_text(json.dumps({"kind": "an atlas", "files": files, "key": {}}))
 
     def atlas(network: object, pictures: object, out: Path) -> None:

@@ -134,12 +134,12 @@ def test_sixteen_bits_are_scaled_to_eight() -> None:
     expected = np.rint(ramp / 257).astype(int)
     files = [saved(Image.fromarray(ramp), kind) for kind in ("TIFF", "PPM")]
     for source in (ramp, sixteen_bit_png(ramp), *files):
-        shown = np.asarray(load_picture(source)).astype(int)
+        shown = np.asarray(load_picture(source)).astype(int)  # type: ignore[arg-type]
         assert np.array_equal(shown, np.repeat(expected[..., None], 3, 2))
     three = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], 2)
     tiffs = [tiff(three, byteorder=order, compression=how) for order in "<>" for how in (None, "zlib")]
     for source in (three, sixteen_bit_png(three), *tiffs):
-        assert np.array_equal(np.asarray(load_picture(source)), np.rint(three / 257))
+        assert np.array_equal(np.asarray(load_picture(source)), np.rint(three / 257))  # type: ignore[arg-type]
     with pytest.raises(PictureError, match="separate planes"):
         load_picture(tiff(three.transpose(2, 0, 1), planarconfig="separate"))
 
@@ -147,7 +147,7 @@ def test_sixteen_bits_are_scaled_to_eight() -> None:
 def tiff(values: np.ndarray, **options: object) -> bytes:
     """A TIFF of RGB, which Pillow does not write with 16 bits."""
     file = io.BytesIO()
-    tifffile.imwrite(file, values, photometric="rgb", **options)
+    tifffile.imwrite(file, values, photometric="rgb", **options)  # type: ignore[arg-type]
     return file.getvalue()
 
 

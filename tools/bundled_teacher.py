@@ -69,10 +69,10 @@ class Teacher(nn.Module):
         net.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, strict=False)
         fold_norms(net.eval())
         self.dtype = torch.float16 if device.type == "cuda" else torch.float32
-        self.net = net.to(device, self.dtype, memory_format=torch.channels_last)
+        self.net = net.to(device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.head: nn.Module = nn.Identity()
         for name, value in (("mean", 0.0), ("deviation", 1.0)):
-            self.register_buffer(name, torch.full((net.num_features,), value, device=device))
+            self.register_buffer(name, torch.full((net.num_features,), value, device=device))  # type: ignore[arg-type]
         self.requires_grad_(False)
 
     @torch.no_grad()
@@ -122,10 +122,10 @@ def linear(features: Tensor, labels: Tensor, classes: int, penalty: float) -> nn
     def loss() -> Tensor:
         optimizer.zero_grad()
         value = F.cross_entropy(head(features), labels) + penalty / 2 * head.weight.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)
     return head.requires_grad_(False)
 
 
@@ -145,7 +145,7 @@ def fold_norms(module: nn.Module) -> None:
 def fold(layer: nn.Module, norm: nn.Module) -> None:
     """Give a convolution or linear layer the weights that do what it and the normalisation after it do."""
     assert isinstance(layer, nn.Conv2d | nn.Linear)
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()  # type: ignore[arg-type, operator]
     before = 0 if layer.bias is None else layer.bias
-    layer.bias = nn.Parameter((before - norm.running_mean) * scale + norm.bias)
+    layer.bias = nn.Parameter((before - norm.running_mean) * scale + norm.bias)  # type: ignore[operator]
     layer.weight.mul_(scale.view(-1, *[1] * (layer.weight.dim() - 1)))

@@ -22,7 +22,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,7 @@ class Student(nn.Module):
         sizes = {"imagenet": 1000, "features": features, "labels": labels}
         self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
         with torch.no_grad():  # small, so that the first steps overwrite what is random in it
-            self.net.get_submodule("conv1").weight.mul_(0.2)
+            self.net.get_parameter("conv1.weight").mul_(0.2)
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Scores of Caltech-101's classes, `caltech`, and of every head."""
@@ -166,13 +165,13 @@ def equalised(net: Chain, low: float = 0.25, high: float = 4.0) -> Chain:
 
     What conv2 reads of them is divided by as much: rectifier, pool and, to 0.1 %, normalisation pass a factor on.
     """
-    first, second = net.get_submodule("conv1"), net.get_submodule("conv2")
-    rms = first.weight.square().mean((1, 2, 3)).sqrt()
+    filters, biases, readers = (net.get_parameter(name) for name in ("conv1.weight", "conv1.bias", "conv2.weight"))
+    rms = filters.square().mean((1, 2, 3)).sqrt()
     factor = rms.clamp(low * rms.median(), high * rms.median()) / rms.clamp(min=1e-12)
     factor[rms < 1e-4 * rms.median()] = 1.0  # these are dead, and stay so
-    first.weight.mul_(factor[:, None, None, None])
-    first.bias.mul_(factor)
-    second.weight.div_(factor[None, :, None, None])
+    filters.mul_(factor[:, None, None, None])
+    biases.mul_(factor)
+    readers.div_(factor[None, :, None, None])
     return net
 
 
@@ -263,6 +262,7 @@ class Average:
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Measure the statistics of its normalisations on these inputs, without dropout."""
         for norm in self.student.norms.values():
+            assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
             norm.reset_running_stats()
             norm.momentum = None  # the plain mean over the batches
             norm.train()
@@ -285,7 +285,7 @@ def train(lesson: Lesson, folder: Path, clock: Clock, until: float, size: int, r
     device, rows = lesson.mean.device, list[dict[str, float]]()
     architecture = {**ZFNET128, "dropout": DROPOUT, "classes": len(lesson.facts["classes"])}
     labels = int(lesson.sources["tiny"].labels.max()) + 1
-    student = Student(architecture, len(lesson.teacher.mean), labels).to(device, memory_format=torch.channels_last)
+    student = Student(architecture, len(lesson.teacher.mean), labels).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average, recent, steps, seen = Average(student), deque[Tensor](maxlen=8), 0, 0
     optimizer = torch.optim.SGD(groups(student), LR, MOMENTUM, nesterov=True)
     weights = torch.tensor(list(WEIGHTS.values()), device=device)
@@ -299,7 +299,7 @@ def train(lesson: Lesson, folder: Path, clock: Clock, until: float, size: int, r
             said = student(inputs)
         parts = losses(said, targets, own)
         optimizer.zero_grad(set_to_none=True)
-        (parts @ weights).backward()  # type: ignore[no-untyped-call]
+        (parts @ weights).backward()
         nn.utils.clip_grad_norm_(student.parameters(), CLIP)
         optimizer.step()
         recent.append(inputs)
@@ -333,7 +333,7 @@ def report(
     made = Network(net, (3, SIDE, SIDE), lesson.mean.cpu(), STD, lesson.facts["classes"], "zfnet128")
     path = folder / "zfnet128.safetensors"
     save(made, path, net.architecture, {**recipe, "data": lesson.facts["data"]}, half=True)
-    filters = net.get_submodule("conv1").weight.detach()
+    filters = net.get_parameter("conv1.weight").detach()
     picture(filters).save(folder / "filters.png")
     few = normalised(centres(lesson.sources["test"])[:64], lesson.mean)
     with torch.no_grad():
@@ -364,21 +364,12 @@ def picture(filters: Tensor, scale: int = 8, columns: int = 8) -> Image.Image:
     return Image.fromarray((torch.cat(tiles, 1).permute(1, 2, 0) * 255).byte().numpy())
 
 
-SELECTIVITIES = {"oriented": spectrum.orientation_selectivity, "tuned": spectrum.frequency_selectivity}
-
-
-@cache
-def floors(shape: tuple[int, ...]) -> dict[str, Tensor]:
-    """The selectivities that 95 % of random filters of this shape stay below."""
-    noise = spectrum.power(torch.randn(1000, *shape, generator=torch.Generator().manual_seed(0)))
-    return {name: measure(noise).quantile(0.95) for name, measure in SELECTIVITIES.items()}
-
-
 def selective(filters: Tensor) -> dict[str, float]:
-    """Percentages of the filters above the floors: for orientation, for frequency, for both."""
-    shares, limits = spectrum.power(filters), floors(tuple(filters.shape[1:]))
-    above = {name: measure(shares) > limits[name] for name, measure in SELECTIVITIES.items()}
-    above["selective"] = above["oriented"] & above["tuned"]
+    """Percentages of the filters above the floors of noise (METHODS F6): for orientation, for frequency, for both."""
+    shares, floors = spectrum.power(filters), spectrum.noise_floors(*filters.shape[1:])
+    oriented = spectrum.orientation_selectivity(shares) > floors[0]
+    tuned = spectrum.frequency_selectivity(shares) > floors[1]
+    above = {"oriented": oriented, "tuned": tuned, "selective": oriented & tuned}
     return {name: float(100 * chosen.double().mean()) for name, chosen in above.items()}
 
 
@@ -431,7 +422,7 @@ def train_decoders(
         pictures = [views(lesson.sources[name], size // 2, 0.5, 0, [SIDE])[0][0] for name in ("tiny", "caltech")]
         parts = decoding_losses(decoders, net, normalised(torch.cat(pictures), lesson.mean))
         optimizer.zero_grad(set_to_none=True)
-        parts.sum().backward()  # type: ignore[no-untyped-call]
+        parts.sum().backward()
         nn.utils.clip_grad_norm_(decoders.parameters(), 2.0)
         optimizer.step()
         seen += size

@@ -118,6 +118,6 @@ def test_folders_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = listed(tmp_path)
     assert (found.paths, found.classes, found.empty) == (["a/1.png", "a/c", "b"], ["a", "b"], [])
     assert str(found.broken["b"]) == "a folder that cannot be read: permission denied"
-    locked = (tmp_path.name,)
+    locked = (tmp_path.name,)  # type: ignore[assignment]
     with pytest.raises(PermissionError):
         listed(tmp_path)

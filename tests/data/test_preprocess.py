@@ -178,7 +178,7 @@ def test_the_scale_of_0_to_255_is_refused_and_what_to_write_means_the_same(mean:
     with pytest.raises(ArgumentError, match="write mean=") as caught:
         Preprocess((3, 64, 64), mean, std)
     numbers = re.findall(r"(mean|std)=\(([^)]*)\)", str(caught.value))
-    fixed = Preprocess((3, 64, 64), **{name: [float(x) for x in values.split(",")] for name, values in numbers})
+    fixed = Preprocess((3, 64, 64), **{name: [float(x) for x in values.split(",")] for name, values in numbers})  # type: ignore[arg-type]
     picture = noise(73, 73)
     expected = (picture[4:68, 4:68].astype(float) - np.array(mean)) / np.array(std)
     assert np.allclose(fixed(picture).permute(1, 2, 0), expected, rtol=2e-3, atol=0.05)

@@ -92,7 +92,7 @@ def test_a_file_that_the_user_changed_is_the_users(tmp_path: Path, change: str) 
     before = census(tmp_path)
     for files in ({"a": "2", "b": "2"}, {"b": "2"}):
         with pytest.raises(ArgumentError, match=r"holds 'a.txt', .* which was changed since; move it away"):
-            write(tmp_path, **files)
+            write(tmp_path, **files)  # type: ignore[arg-type]
         assert census(tmp_path) == before
 
 
@@ -235,8 +235,10 @@ def test_interrupted_anywhere_nothing_of_the_users_is_lost_and_the_next_writer_e
             patch.setattr(Path, name, counted(getattr(Path, name)))
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path, a="2", d="2", z="2")
-    assert census(tmp_path).items() >= foreign.items()
-    assert (tmp_path / "z.txt").exists() or "1" not in {text for text in census(tmp_path).values() if text}
+    left = census(tmp_path)
+    assert left.items() >= foreign.items()
+    written = {name: text for name, text in left.items() if name not in foreign}
+    assert "z.txt" not in written or len(set(written.values())) == 1  # a folder that has the last file is complete
     write(tmp_path, a="3", e="3", z="3")
     assert census(tmp_path) == foreign | {"a.txt": b"3", "e.txt": b"3", "z.txt": b"3"}
     record = json.loads((tmp_path / HIDDEN / RECORD).read_text())

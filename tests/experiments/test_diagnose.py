@@ -120,7 +120,7 @@ def test_random_filters_are_not_selective_and_gratings_among_them_count() -> Non
     noise = torch.randn(64, 3, 7, 7, generator=torch.Generator().manual_seed(5))
     shares = []
     for gratings in (0, 32):
-        net.module[0].weight.data[gratings:] = noise[gratings:]
+        net.module[0].weight.data[gratings:] = noise[gratings:]  # type: ignore[index]
         found = diagnose(net)
         shares.append({finding.code: finding.value for finding in found.findings})
         if not gratings:

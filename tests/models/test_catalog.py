@@ -138,7 +138,7 @@ def test_spellings_that_name_nothing(spelling: str, words: str) -> None:
     assert spelling.partition("@")[0] in str(caught.value)
 
 
-def test_a_module_s_file_without_its_scheme(tmp_path, monkeypatch) -> None:
+def test_a_module_s_file_without_its_scheme(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "mine.py").write_text("")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ArgumentError, match="did you mean 'py:mine:Net'"):
@@ -150,7 +150,7 @@ def test_a_module_in_memory_is_told_what_it_lacks() -> None:
         load(nn.ReLU())  # type: ignore[arg-type]
 
 
-def test_files_with_an_at_in_their_path_or_below_home(tmp_path, monkeypatch) -> None:
+def test_files_with_an_at_in_their_path_or_below_home(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     folder = tmp_path / "me@work"
     folder.mkdir()
     net = load("torchvision:squeezenet1_1@random")

@@ -120,7 +120,7 @@ def test_snapshots_say_of_which_training_they_are(tmp_path: Path) -> None:
         "data": [constant | {"data": {"fingerprint": name}} for name in "ab"],
         "first weights": [constant | {"init_from": before} for before in (None, {"name": "zfnet"})],
     }.items():
-        for epoch, recipe in enumerate(recipes, 1):
+        for epoch, recipe in enumerate(recipes, 1):  # type: ignore[arg-type, var-annotated]
             network.recipe = recipe
             write(network, tmp_path / run, epoch)
     require_one_training(kept(tmp_path / "longer"))
@@ -181,7 +181,7 @@ def test_lightnings_logger_is_found(tmp_path: Path) -> None:
 
     logger = TensorBoardLogger(tmp_path, name="board", version="")
     drawing = {"draw": lambda network: np.zeros((4, 6, 3), np.uint8)}
-    fit(tmp_path, 2, Snapshots(tmp_path, lambda module: wrapped(module.net), [1], **drawing), logger=logger)
+    fit(tmp_path, 2, Snapshots(tmp_path, lambda module: wrapped(module.net), [1], **drawing), logger=logger)  # type: ignore[arg-type]
     events = EventAccumulator(str(tmp_path / "board"))
     events.Reload()
     assert [event.step for event in events.Images("projections")] == [1, 2]

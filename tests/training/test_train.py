@@ -224,7 +224,7 @@ def test_the_same_call_goes_on_and_another_is_refused(toy: Callable[..., Picture
         (r"with other first weights \(init_from is None there", toy(20), {"init_from": done.network}),
     ]:
         with pytest.raises(TrainingError, match=match):
-            train(pictures, tmp_path, **{**QUICK, **change})
+            train(pictures, tmp_path, **{**QUICK, **change})  # type: ignore[dict-item]
     assert {path: path.read_bytes() for path in files} == files
 
 

@@ -87,7 +87,7 @@ def noise_floors(channels: int, high: int, wide: int) -> tuple[float, float]:
     """The selectivities for orientation and frequency that 95 % of filters of white noise of this shape stay below."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(DRAWS, channels, high, wide, generator=generator)
-    shares = torch.cat([power(part) for part in noise.split(max(1, DRAWS // channels))])  # for the memory
+    shares = torch.cat([power(part) for part in torch.split(noise, max(1, DRAWS // channels))])  # for the memory
     orientation, frequency = (
         float(measure(shares).quantile(LEVEL)) for measure in (orientation_selectivity, frequency_selectivity)
     )
