@@ -53,17 +53,19 @@ class Known:
         }
         tensors[CHECKSUMS] = torch.tensor(sorted(self.checksums.items()), dtype=torch.int64)
         skipped = json.dumps(self.skipped)
-        return save(tensors, {"skipped": skipped, "sum": _sum(tensors, skipped)})
+        words = json.dumps({"skipped": skipped, "sum": _sum(tensors, skipped)})
+        return save(tensors, {"words": words})  # in one piece: safetensors keeps several in no order
 
     @classmethod
     def read(cls, path: Path) -> "Known":
         """From a safetensors file. Raises DamagedError where it does not hold what was written, FileNotFoundError."""
         try:
             with utf8_path(path) as spelled, safe_open(spelled, "pt") as file:
-                tensors, words = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                words = json.loads(file.metadata()["words"])
             if words["sum"] != _sum(tensors, words["skipped"]):
                 raise DamagedError(f"{path} is damaged: its checksum differs")
-        except (SafetensorError, KeyError, TypeError) as error:
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise DamagedError(f"{path} is damaged: {error}") from error
         return cls._of(tensors, json.loads(words["skipped"]))
 

@@ -111,3 +111,26 @@ def test_only_the_checksums_of_leaders_are_kept(tmp_path: Path) -> None:
     leaders = {int(image) for tally in total.tallies.values() for image in unkey(tally.leaders.keys)[1].flatten()}
     assert total.checksums == {image: 7 * image for image in leaders}
     assert len(leaders) < 48
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "a bit", "empty", "words"])
+@pytest.mark.parametrize("which", range(3))
+def test_a_damaged_file_is_dropped_with_a_word_and_its_units_are_missing(
+    tmp_path: Path, damage: str, which: int
+) -> None:
+    whole = expected(tmp_path / "expected", 7)  # 4 + 2 + 1
+    file = sorted((tmp_path / "expected").iterdir())[which]
+    data = bytearray(file.read_bytes())
+    if damage == "a bit":
+        data[len(data) // 2] ^= 4
+    elif damage == "zeros":
+        data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    else:
+        data = {"cut": data[: len(data) // 2], "empty": bytearray(), "words": bytearray(b"words" * 99)}[damage]
+    file.write_bytes(data)
+    with pytest.warns(UserWarning, match=rf"^{file} is damaged: [^\n]+; it is made anew$"):
+        spans = Spans(file.parent, 7)
+    assert spans.missing(range(7)) == [[0, 1, 2, 3], [4, 5], [6]][which]
+    for unit in spans.missing(range(7)):
+        spans.add(unit, known(unit), range(7))
+    assert spans.total().data() == whole

@@ -211,7 +211,7 @@ def test_mistakes_are_named(
 def test_no_readable_picture_is_an_error(network: Network, tmp_path: Path) -> None:
     for index in range(9):
         (tmp_path / f"{index}.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match="can be read: 0.png: not a picture"):
+    with pytest.raises(DataError, match=r"can be read: 0\.png: not a picture"):
         scan(network, tmp_path)
 
 

@@ -304,7 +304,7 @@ def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match="layer '0' gives NaN or infinity in channel 0 for planted"):
         dissect(broken, source, layers=["0"])
     (tmp_path / "concepts.csv").write_text("image,category,concept,mask\nnone.png,scene,street,\n")
-    with pytest.raises(DataError, match="none of the 1 pictures"):
+    with pytest.raises(DataError, match="no line names a picture of"):
         dissect(net, tmp_path, layers=["0"])
 
 

@@ -7,6 +7,7 @@ import torch
 
 from convscope.data.picture_set import Pictures
 from convscope.data.preprocess import Preprocess
+from convscope.disk.scratch_dirs import LOCK
 from convscope.errors import DataError
 from convscope.training.crop_dataset import Presentations, Squares, decode, mean_picture
 
@@ -128,12 +129,13 @@ def test_unreadable_pictures_are_left_out_and_the_others_keep_their_labels(tmp_p
     assert kept == [0, 2]
     assert squares[:, 0, 0, 0].tolist() == [200, 100]
     assert list(pictures.skipped) == [1]
-    with pytest.raises(DataError, match="none of its 1"):
+    with pytest.raises(DataError, match="none of the 1 pictures of bad can be read"):
         decode(Pictures("bad", [tmp_path / "bad.png"]), Preprocess((3, 12, 12)))
 
 
 def test_squares_are_kept_on_disk(tmp_path: Path, toy: Callable[..., Pictures]) -> None:
     (tmp_path / ".decoding-killed").mkdir()
+    (tmp_path / ".decoding-killed" / LOCK).touch()  # proves that it is ours
     first, kept = decode(toy(5), Preprocess((3, 24, 24)), tmp_path)
     files = sorted(tmp_path.iterdir())
     assert [file.suffix for file in files] == [".npy", ".npy"]
