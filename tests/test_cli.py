@@ -4,10 +4,8 @@ import errno
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +14,11 @@ import torch
 import typer
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from convscope.atlases.scan import Scanner
 from convscope.cli import app, main
 from convscope.experiments import EXPERIMENTS
 from convscope.models.network import Network, save
 from convscope.models.variants import build
-from convscope.printable import printable
 
 ARCHITECTURE = {"base": "zfnet", "side": 64, "maps": (4, 4, 4, 4, 4), "fc": (8, 8), "classes": 2}
 
@@ -333,210 +328,3 @@ def test_a_reader_that_leaves_is_no_error(desk: Path) -> None:
         check=True,
     )
     assert "Traceback" not in done.stderr
-
-
-# ---- names of any bytes
-
-ODD = os.fsdecode(b"caf\xe9\x1b[31m\n$x_^.png")  # no UTF-8, a colour, a line, and what matplotlib takes for a formula
-
-
-@pytest.fixture
-def odd(desk: Path) -> Path:
-    """The desk with such a picture, and one that is broken."""
-    (desk / "pictures/a/0.png").rename(desk / "pictures/a" / ODD)
-    (desk / "pictures/b" / f"broken{ODD}").write_bytes(b"no picture")
-    return desk
-
-
-def assert_inert(text: str) -> None:
-    """Nothing in it acts on a terminal, and any encoding takes it."""
-    assert text == printable(text, lines=True)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "project net.safetensors PICTURE relu2:0",
-        "occlude net.safetensors PICTURE --stride 32",
-        "activations net.safetensors PICTURE --layers relu1",
-        "invariance net.safetensors PICTURE PICTURE --layers relu5",
-        "invert net.safetensors PICTURE --layers relu1 --steps 2",
-        "overlap pictures pictures/a",
-        "diagnose net.safetensors pictures",
-        "atlas net.safetensors pictures --layers relu2",
-        "schematics net.safetensors --picture PICTURE",
-    ],
-    ids=lambda line: line.split()[0],
-)
-def test_names_may_hold_any_bytes(line: str, odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [word.replace("PICTURE", f"pictures/a/{ODD}") for word in line.split()]
-    out = f"out/{ODD}"
-    assert main([*words, "-o", out]) == 0
-    if words[0] == "atlas":
-        assert main(["report", out, "-o", "site"]) == 0
-        assert main(["figure2", out, "-o", f"figure{ODD}", "--maps", "1"]) == 0
-        assert not any("\x1b" in file.read_text() for file in (odd / "site").rglob("*.html"))
-    printed, said = capsys.readouterr()
-    assert_inert(printed)
-    assert_inert(said)
-    assert "\x1b" not in said
-    for file in Path(out).glob("*.json"):
-        json.loads(file.read_bytes())
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["project", "net.safetensors", ODD, "relu2:0"],
-        ["project", "net.safetensors", "pictures/a/2.png", ODD],
-        ["project", "net.safetensors", "pictures/a/2.png", "relu2:0", "--rule", ODD],
-        ["project", ODD, "pictures/a/2.png", "relu2:0"],
-        ["atlas", "net.safetensors", ODD],
-        ["atlas", "net.safetensors", "pictures", f"--{ODD}"],
-        ["atlas", "net.safetensors", "pictures", "-o", f"file/{ODD}"],
-        ["train", "pictures", "--architecture", ODD],
-        ["report", ODD],
-        [ODD],
-    ],
-)
-def test_a_mistake_with_such_a_name_is_one_line(
-    words: list[str], desk: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (desk / "file").write_text("")
-    assert main(words) == 2
-    out, err = capsys.readouterr()
-    assert not out
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    assert_inert(err)
-
-
-@pytest.mark.parametrize("locale", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=["as usual", "ASCII"])
-def test_a_locale_without_letters_changes_nothing(odd: Path, locale: dict[str, str]) -> None:
-    """Python makes UTF-8 of LC_ALL=C, unless it is told not to."""
-    (odd / "pictures/a/ümläut.png").write_bytes((odd / "pictures/a/2.png").read_bytes())
-    lines = [
-        "project net.safetensors pictures/a/ümläut.png relu2:0 -o out/ümläut",
-        "overlap pictures pictures/a -o out/overlap",
-        "atlas net.safetensors pictures --layers relu1 -o out/ätlas",
-        "report out/ätlas -o out/site",
-        "project net.safetensors pictures/a/nö.png relu2:0 -o out/none",
-    ]
-    script = "import os, sys; from convscope.cli import main\nfor line in sys.argv[1:]: print(main(line.split()))"
-    done = subprocess.run(
-        [sys.executable, "-c", script, *lines],
-        capture_output=True,
-        env=os.environ | {"LC_ALL": "C"} | locale,
-        check=True,
-    )
-    assert [line for line in done.stdout.splitlines() if line.isdigit()] == [b"0", b"0", b"0", b"0", b"2"]
-    assert b"Traceback" not in done.stderr
-    assert b"\x1b" not in done.stdout + done.stderr
-    result = json.loads((odd / "out/ümläut/result.json").read_text(encoding="utf-8"))
-    assert result["settings"]["pictures"] == ["pictures/a/ümläut.png"]
-    assert "ümläut" in (odd / "out/overlap/overlap.csv").read_text(encoding="utf-8")
-
-
-# ---- how commands end
-
-ATLAS = "atlas net.safetensors pictures -o out --layers relu1 --layers relu2"
-
-
-@pytest.mark.parametrize(("number", "code", "by"), [(signal.SIGINT, 130, ""), (signal.SIGTERM, 143, " by SIGTERM")])
-@pytest.mark.parametrize(
-    ("line", "advice"),
-    [
-        (ATLAS, "it goes on from its last checkpoint"),
-        ("project net.safetensors pictures/a/0.png relu2:0 -o out", "it starts anew"),
-    ],
-)
-def test_an_interrupt_says_so_and_how_to_go_on(
-    number: int, code: int, by: str, line: str, advice: str, run: Said, desk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def press(*_: object, **__: object) -> None:
-        os.kill(os.getpid(), number)
-
-    handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
-    with monkeypatch.context() as patch:
-        patch.setattr(Scanner, "tables", press)
-        patch.setattr(Network, "inputs", press)
-        assert run(line) == (code, "", f"interrupted{by}; run the same command again: {advice}\n")
-    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert run(line)[0] == 0
-
-
-def test_at_any_moment_an_interrupt_is_one_line_and_the_next_run_ends_as_the_first(desk: Path) -> None:
-    """Fourteen builds, each interrupted once or twice at a random moment, and finished; see stopped.py."""
-    script = str(Path(__file__).with_name("stopped.py"))
-    done = subprocess.run(
-        [sys.executable, script, *ATLAS.split()],
-        capture_output=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        check=True,
-    )
-    ends = [(code, said) for code, said in json.loads(done.stdout)]
-    assert {code for code, _ in ends} <= {0, 130, 143}
-    assert {code for code, _ in ends} != {0}
-    for code, said in ends:
-        by = {130: "", 143: " by SIGTERM"}.get(code)
-        assert code == 0 or said in (
-            f"interrupted{by}; run the same command again: {advice}\n"
-            for advice in ("it goes on from its last checkpoint", "it starts anew")
-        )
-
-
-@pytest.mark.parametrize(
-    ("line", "advice"),
-    [
-        (ATLAS, "give a smaller --batch-size; run the same command again: it goes on from its last checkpoint"),
-        ("occlude net.safetensors pictures/a/0.png -o out", "give a smaller --batch-size"),
-        (
-            "invert net.safetensors pictures/a/0.png -o out",
-            "give it fewer pictures or units at a time, or --device cpu",
-        ),
-    ],
-)
-def test_memory_that_runs_out_names_what_to_give(
-    line: str, advice: str, run: Said, desk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def enormous(*_: object, **__: object) -> Tensor:
-        return torch.empty(2**60, dtype=torch.uint8)
-
-    monkeypatch.setattr(Scanner, "tables", enormous)
-    monkeypatch.setattr(Network, "inputs", enormous)
-    code, out, err = run(line)
-    assert (code, out) == (1, "")
-    assert err == f"error: out of memory (allocate 1152921504606846976 bytes); {advice}\n"
-
-
-@pytest.mark.parametrize("error", [KeyError("relu"), AssertionError(), SystemExit(3), RecursionError("too deep")])
-def test_a_bug_is_one_line_and_a_file_to_report(
-    error: BaseException, run: Said, desk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(Network, "layers", fail)
-    monkeypatch.setattr(tempfile, "tempdir", str(desk))
-    code, out, err = run("layers net.safetensors")
-    assert (code, out) == (1, "")
-    [report] = desk.glob("convscope-report-*.txt")
-    assert err.startswith(f"error: {type(error).__name__}: ")
-    assert err.endswith(f"; the traceback is in {report}\n")
-    assert err.count("\n") == 1
-    assert f"{type(error).__name__}" in report.read_text()
-    assert "'layers' 'net.safetensors'" in report.read_text()
-
-
-@pytest.mark.parametrize(
-    "line", [ATLAS, "evaluate net.safetensors pictures -o out", "overlap pictures pictures -o out"]
-)
-def test_pictures_of_which_none_can_be_read_are_counted_with_reasons(line: str, run: Said, desk: Path) -> None:
-    for number, file in enumerate(sorted((desk / "pictures").rglob("*.png"))):
-        file.write_bytes(b"no picture" * number)
-    code, out, err = run(line)
-    assert (code, out) == (2, "")
-    assert err.splitlines()[-1] == (
-        "error: none of the 6 pictures of pictures can be read: a/0.png: empty, 0 bytes; "
-        "a/2.png: not a picture in any known format; a/4.png: not a picture in any known format; …"
-    )

@@ -3,7 +3,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +21,6 @@ from convscope.atlases.store import Atlas, open_atlas
 from convscope.data.sources import images
 from convscope.disk.output_folder import HIDDEN, RECORD
 from convscope.errors import ArgumentError, AtlasError, DataError, LayerError
-from convscope.failures import advice
 from convscope.models.network import Network
 from convscope.pictures import cut, display
 from convscope.probe.projection import whole
@@ -407,39 +405,6 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint(
     assert not list(tmp_path.rglob("*.part"))
     build(tmp_path)
     assert contents(tmp_path) == expected
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda data: data[: len(data) // 2], lambda data: bytes(len(data)), lambda data: b""]
-)
-@pytest.mark.parametrize("name", ["plan.json", "units-*.safetensors", "top-*.parquet", "pictures-*.parquet"])
-def test_damaged_files_of_a_build_are_made_anew_with_a_word(
-    tmp_path: Path, expected: object, monkeypatch: pytest.MonkeyPatch, name: str, damage: Callable[[bytes], bytes]
-) -> None:
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("convscope.atlases.table_builder.Tables._channels", killed)
-        with pytest.raises(KeyboardInterrupt) as caught:
-            build(tmp_path)
-    assert advice(caught.value) == ["run the same command again: it goes on from its last checkpoint"]
-    file = sorted(tmp_path.rglob(name))[0]
-    file.write_bytes(damage(file.read_bytes()))
-    with pytest.warns(UserWarning, match=rf"{file.name} is .*anew$"):
-        build(tmp_path)
-    assert contents(tmp_path) == expected
-
-
-def test_a_page_that_was_damaged_is_noticed(tmp_path: Path, expected: dict[str, bytes]) -> None:
-    for name, data in expected.items():
-        (tmp_path / name).write_bytes(data)
-    damaged = bytearray(expected["top.parquet"])
-    damaged[len(damaged) // 2] ^= 1
-    (tmp_path / "top.parquet").write_bytes(damaged)
-    made = open_atlas(tmp_path)
-    with pytest.raises(AtlasError, match=r"top.parquet cannot be read: [^\n]+"):
-        _ = [entry.projections for layer in LAYERS for entry in made.entries(layer)]
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:

@@ -53,14 +53,3 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file"):
         Cache(tmp_path / "file").part("x", {}, lambda folder: None)
-
-
-@pytest.mark.parametrize("content", [b"", b"words", None])
-def test_arrays_that_were_damaged_are_made_anew_with_a_word(tmp_path: Path, content: bytes | None) -> None:
-    cache, made = Cache(tmp_path), {"x": np.arange(1000.0)}
-    cache.arrays("x", {}, lambda: made)
-    file = cache.place("x", {}) / "x.npy"
-    file.write_bytes(file.read_bytes()[:500] if content is None else content)
-    with pytest.warns(UserWarning, match=r"x-[0-9a-f]{16} is damaged: .*; it is made anew"):
-        again = cache.arrays("x", {}, lambda: made)
-    np.testing.assert_array_equal(again["x"], made["x"])
