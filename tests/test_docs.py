@@ -102,6 +102,7 @@ def test_no_block_escapes_by_having_no_language(page: Path) -> None:
     assert {block.language for block in blocks(page)} <= {"sh", "python", *SHOWN}
 
 
+@pytest.mark.filterwarnings("ignore:.*is deprecated. Check CHANGES for Sphinx")  # by its own extensions
 def test_the_site_builds_without_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build_main(["-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(tmp_path)]) == 0, (
         capsys.readouterr().err
