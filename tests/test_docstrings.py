@@ -62,7 +62,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.mark.parametrize(("module", "blocks"), collected())
+@pytest.mark.parametrize(("module", "blocks"), list(collected()))
 def test_it_runs(module: str, blocks: list[str], desk: Path) -> None:
     for made in ("out", "demo", "cache", "run"):
         shutil.rmtree(made, ignore_errors=True)
