@@ -23,8 +23,8 @@ def network() -> convscope.Network:
 
 @cache
 def built(folder: Path) -> Atlas:
-    """An atlas of two layers over three pictures, in `folder`."""
-    made = convscope.atlas(network(), "val/a", folder, layers=["relu5", "relu7"], top=2)
+    """An atlas of one layer over three pictures, in `folder`."""
+    made = convscope.atlas(network(), "val/a", folder, layers=["relu5"], top=2)
     assert isinstance(made, Atlas)
     return made
 
@@ -99,7 +99,7 @@ GIVEN = {
     "probe.trace.graph": TRACED,
     "probe.trace.record": TRACED,
     "probe.windows.changed_boxes": TRACED + OCCLUDED + "node = len(graph.nodes) - 1",
-    "probe.windows.incremental": TRACED + OCCLUDED + "picture, cover = inputs, torch.zeros(3, 1, 1)",
+    "probe.windows.incremental": TRACED + OCCLUDED + "picture, cover = inputs, torch.zeros(3, 128, 128)",
     "training.callbacks": "module, mean, std = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), 0.5, 0.25",
     "training.cross_validation": "from convscope.disk.cache import Cache\n"
     "from convscope.training.feature_store import features as computed\n"
@@ -107,9 +107,9 @@ GIVEN = {
     "training.feature_store": "places = train = [0, 1, 2, 3]\ntest = [4, 5]",
     "training.linear": "features, targets = torch.rand(8, 3), torch.tensor([0, 1] * 4)\n"
     "gram, cross = features @ features.T, features[:2] @ features.T",
-    "web.allowed_inputs": "Path('pictures/birds').mkdir()\n"
+    "web.allowed_inputs": "from convscope.models.snapshots import write\nPath('pictures/birds').mkdir()\n"
     "for run in ('out/train', 'out/other'):\n"
-    "    convscope.train('digits', run, architecture='m5', per_class=2, epochs=1)",
+    "    write(network, run, 1)",
     "web.app": "an_atlas()",
     "web.byte_cache": "plate = lambda *page: b'bytes'",
     "web.forms": "from convscope.runner import experiment\n"

@@ -64,7 +64,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.parametrize(("module", "blocks"), list(collected()))
 def test_it_runs(module: str, blocks: list[str], desk: Path) -> None:
-    for made in ("out", "demo", "cache", "run"):
+    for made in ("out", "demo", "cache", "run", "pictures/birds"):
         shutil.rmtree(made, ignore_errors=True)
     names = {**shared(), **vars(import_module(f"convscope.{module}".rstrip(".")))}
     exec(GIVEN.get(module, ""), names)

@@ -3,7 +3,7 @@
     names = {"object": ("tree",), "part": ("trunk",), "material": ("wood",)}
     canvas = Canvas(np.random.default_rng(0), names)
     spot = canvas.spot(0.3, 0.8, 0.5)
-    spot.put(spot.box(-0.1, 0, 0.1, 0.6), (140, 94, 56), "tree", "trunk", "wood")
+    canvas.put(spot.box(-0.1, 0, 0.1, 0.6), (140, 94, 56), "tree", "trunk", "wood")
 
 Knows materials, and no things.
 """
